@@ -1,0 +1,44 @@
+# `make demo` shows it work, `make test` proves it. Both set themselves up; see README.md.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help demo test check format lock clean
+help: ## list what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(VENV)/.run ## three jobs from submission to file, offline, in seconds
+	$(BIN)/receiver demo
+
+test: $(VENV)/.dev check ## linters, types, import rules, all tests, branch coverage
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+check: $(VENV)/.dev ## linters, types and import rules only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev ## let the formatter have its way
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## pin every dependency again (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-annotate --extra postgres --group build pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --extra postgres --group build --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## remove what these commands made
+	rm -rf $(VENV) demo build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

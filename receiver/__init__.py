@@ -1,0 +1,12 @@
+"""A self-hosted receiver between AI media providers and your code.
+
+These names are what a handler is written against; they stay stable.
+"""
+
+from .context import Context
+from .errors import GiveUp, ProviderError, Retry
+from .events import Event, JobError, Output
+from .registry import handler
+
+__all__ = ["Context", "Event", "GiveUp", "JobError", "Output", "ProviderError", "Retry", "handler"]
+__version__ = "0.1.0"

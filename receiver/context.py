@@ -1,0 +1,52 @@
+"""What a handler is given beside its event."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from .events import Output
+
+
+class Context:
+    """The handler's connection to the receiver, made anew for each attempt."""
+
+    def __init__(
+        self,
+        *,
+        attempt: int,
+        log: Any,
+        http: httpx.AsyncClient,
+        files: Path,
+        once: Callable[[str], AbstractAsyncContextManager[bool]],
+        refresh: Callable[[Output], Awaitable[Output]],
+        max_file: int = 2 * 2**30,
+    ) -> None:
+        self.attempt = attempt  #: 1 at the first try
+        self.log = log  #: a structlog logger that already knows event, job and run
+        self.http = http  #: a client that talks to the public internet only; see `RECEIVER_OUTBOUND_ALLOW`
+        self.files = files  #: the folder for outputs
+        self.max_file = max_file  #: the largest file to keep there, bytes
+        self._once = once
+        self._refresh = refresh
+
+    def once(self, key: str) -> AbstractAsyncContextManager[bool]:
+        """Make one step of this handler happen once for its event, across retries, crashes and workers.
+
+            async with context.once("mail") as first:
+                if first:
+                    await send_mail()
+
+        If the step raises, it is as if it had not begun. If the process dies inside it, it counts
+        as done: nobody can know whether the mail left, and it must not leave twice.
+        """
+        return self._once(key)
+
+    async def refresh(self, output: Output) -> Output:
+        """Ask the provider for a URL of `output` that works now. Its `url` is None if there is none yet.
+
+        Raises ProviderError.
+        """
+        return await self._refresh(output)

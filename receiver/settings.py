@@ -1,0 +1,187 @@
+"""Every setting. This is the only reader of the environment."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.functional_validators import BeforeValidator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from .errors import ConfigError
+
+#: Set by platforms whose disk is gone after each deploy; the second name tells that a volume is mounted.
+_THROW_AWAY_DISKS = {
+    "DYNO": None,
+    "K_SERVICE": None,
+    "RENDER": "RENDER_DISK_PATH",
+    "RAILWAY_ENVIRONMENT": "RAILWAY_VOLUME_MOUNT_PATH",
+}
+_PROVIDER_VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET)")
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Provider(BaseModel):
+    """What is set for one provider, from `<NAME>_API_KEY`, `<NAME>_BASE_URL` and `<NAME>_WEBHOOK_SECRET`."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    api_key: SecretStr | None = None
+    base_url: str | None = None
+    webhook_secret: SecretStr | None = None
+
+    @field_validator("api_key", "base_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The signing secrets, newest first; an empty string stands for an empty setting."""
+        return () if self.webhook_secret is None else tuple(self.webhook_secret.get_secret_value().split(","))
+
+
+class Settings(BaseSettings):
+    """The receiver's settings: `RECEIVER_<NAME>`, each described in its field."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RECEIVER_", frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True
+    )
+
+    database_url: str = Field(
+        "sqlite:///receiver.db",
+        validation_alias=AliasChoices("RECEIVER_DATABASE_URL", "DATABASE_URL"),
+        description="Where events live: `sqlite:///path` or `postgresql://…`. `DATABASE_URL` is understood.",
+        repr=False,
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` where `PORT` is given by a platform.")
+    port: int = Field(
+        8000,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices("RECEIVER_PORT", "PORT"),
+        description="Port to listen on. `PORT` is understood.",
+    )
+    public_url: str | None = Field(
+        None, description="Where the world reaches this receiver, e.g. `https://hooks.example.com`."
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Encrypts stored signing secrets. Several, newest first, separated by commas, while one is replaced.",
+    )
+    handlers: Listed = Field(
+        ("handlers",), description="Folders and modules with handlers, separated by commas. Plugins are found anyway."
+    )
+    files: Path = Field(Path("files"), description="Folder for the files that jobs made.")
+    max_body: int = Field(5 * 2**20, ge=1024, description="Largest delivery, bytes. Larger ones are answered 413.")
+    max_file: int = Field(2 * 2**30, ge=1, description="Largest output to download, bytes.")
+    body_timeout: float = Field(10, gt=0, description="Seconds a sender may take for its body.")
+    queue: int = Field(1000, ge=1, description="Deliveries that may wait for the store; above, senders get 503.")
+    concurrency: int = Field(32, ge=1, description="Handler runs at once in one worker.")
+    lease: float = Field(30, gt=0, description="Seconds after which the runs of a dead worker go to another one.")
+    grace: float = Field(10, ge=0, description="Seconds a stopping worker gives its running handlers.")
+    outbound_allow: Listed = Field(
+        (),
+        description="Hosts and networks inside your own network that handlers may call, e.g. `10.1.0.0/16,127.0.0.1`. "
+        "Only these may be private and only these may be plain http.",
+    )
+    accept_throwaway_disk: bool = Field(
+        False, description="Run SQLite on a platform whose disk is lost at each deploy, and lose events there."
+    )
+    log_format: Literal["console", "json"] = Field("console", description="`console` or `json`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level to log.")
+    providers: dict[str, Provider] = Field(
+        default_factory=dict,
+        exclude=True,
+        description="Per provider: `<NAME>_API_KEY`, `<NAME>_BASE_URL` and `<NAME>_WEBHOOK_SECRET` "
+        "(several, newest first, separated by commas), e.g. `VIDEOGEN_API_KEY`.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_environment(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values.setdefault("providers", _providers(dict(os.environ)))
+        if "PORT" in os.environ and "RECEIVER_HOST" not in os.environ:
+            values.setdefault("host", "0.0.0.0")  # noqa: S104 - a platform that gives a port routes to all addresses
+        return values
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_engine(cls, url: str) -> str:
+        if url.startswith("postgres://"):
+            url = "postgresql://" + url.removeprefix("postgres://")
+        if not url.startswith(("sqlite:///", "postgresql://")):
+            raise ValueError("must start with sqlite:/// or postgresql://")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("https://", "http://")):
+            raise ValueError("must start with https://")
+        return url.rstrip("/") if url else None
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database file, None on PostgreSQL."""
+        return Path(self.database_url.removeprefix("sqlite:///")) if self.database_url.startswith("sqlite") else None
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The keys of the vault, newest first."""
+        text = self.secret_key.get_secret_value() if self.secret_key else ""
+        return tuple(key.strip() for key in text.split(",") if key.strip())
+
+    def provider(self, name: str) -> Provider:
+        """Return what is set for a provider; empty if nothing is."""
+        return self.providers.get(name, Provider())
+
+    def throwaway_disk(self) -> str | None:
+        """Return the variable that says the disk under SQLite is lost at each deploy, or None."""
+        if self.sqlite_path is None or self.accept_throwaway_disk:
+            return None
+        for platform, volume in _THROW_AWAY_DISKS.items():
+            if platform in os.environ and not (volume and os.environ.get(volume)):
+                return platform
+        return None
+
+
+def load() -> Settings:
+    """Return the settings of this process.
+
+    Raises ConfigError that lists all malformed variables, not just the first, and no value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"  {_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()]
+        raise ConfigError("these settings cannot work:\n" + "\n".join(lines)) from None
+
+
+def _providers(environment: dict[str, str]) -> dict[str, Provider]:
+    found: dict[str, dict[str, str]] = {}
+    for variable, value in environment.items():
+        if match := _PROVIDER_VARIABLE.fullmatch(variable):
+            found.setdefault(match[1].lower(), {})[match[2].lower()] = value.strip()
+    return {name: Provider.model_validate(values) for name, values in found.items()}
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "?"
+    return name if name.isupper() else f"RECEIVER_{name.upper()}"

@@ -1,0 +1,122 @@
+"""Sign and verify deliveries the Standard Webhooks way. No I/O, no clock, no settings.
+
+Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+
+from .errors import BadSignature, ConfigError
+
+#: Seconds a timestamp may be off, either way, inclusive.
+TOLERANCE = 300
+
+#: Fewest key bytes we accept; the specification asks its senders for 24 to 64.
+SHORTEST_KEY = 16
+
+#: What examples and `.env` templates hold in the place of a secret. None shorter than five
+#: characters: a random secret must not contain one by chance.
+PLACEHOLDERS = (
+    "change_me", "changeme", "dummy_", "example", "placeholder", "replace", "secret", "signing",
+    "test_key", "webhook", "xxxxx", "your-", "your_",
+)  # fmt: skip
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_ID = re.compile(rb"[\x21-\x7e]{1,256}")
+_TIMESTAMP = re.compile(rb"[0-9]{1,12}")
+
+
+def decode_secret(secret: str) -> bytes:
+    """Return the key bytes of a `whsec_<base64>` secret, with or without the prefix.
+
+    Both base64 alphabets are taken, padding may be missing. `raw:<text>` means the text itself.
+    Raises ConfigError, without naming the secret, if it is empty, too short, not base64 or a
+    placeholder: with a key that anybody can guess, anybody can sign.
+    """
+    text = secret.strip()
+    if text.startswith("raw:"):
+        key = text.removeprefix("raw:").encode()
+    else:
+        key = _decode(text.removeprefix("whsec_").translate({ord("-"): "+", ord("_"): "/"}))
+    lowered = text.removeprefix("whsec_").casefold()
+    if any(word in lowered for word in PLACEHOLDERS) or len(set(key)) < 2:
+        raise ConfigError("the signing secret is empty or a placeholder: put the provider's own secret there")
+    if len(key) < SHORTEST_KEY:
+        raise ConfigError(f"the signing secret is too short: {len(key)} bytes, at least {SHORTEST_KEY} are needed")
+    return key
+
+
+def _decode(text: str) -> bytes:
+    text = text.rstrip("=")
+    if not _BASE64.fullmatch(text):
+        raise ConfigError("the signing secret is not base64 (write raw:<text> if it really is plain text)")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise ConfigError("the signing secret is not base64: it was probably cut short") from None
+
+
+def sign(key: bytes, *, id: str, timestamp: int, body: bytes) -> str:
+    """Return the `webhook-signature` value, `"v1,<base64>"`, for one delivery."""
+    return "v1," + _digest(key, id.encode(), b"%d" % timestamp, body).decode()
+
+
+def verify(
+    headers: Iterable[tuple[bytes, bytes]],
+    body: bytes,
+    *,
+    keys: Sequence[bytes],
+    now: float,
+    tolerance: float = TOLERANCE,
+) -> str:
+    """Return the delivery's message id if one of `keys` signed these exact bytes.
+
+    `headers` are raw pairs with lower-case names, as ASGI gives them. `now` and `tolerance` are
+    Unix seconds. Give several keys, newest first, while a secret is being replaced.
+
+    Raises BadSignature, and nothing else, whatever the sender put in the request.
+    """
+    message, stamp, signatures = _signature_headers(headers)
+    if not _ID.fullmatch(message):
+        raise BadSignature("malformed-id")
+    if not _TIMESTAMP.fullmatch(stamp):
+        raise BadSignature("malformed-timestamp")
+    skew = int(stamp) - now
+    if not keys:
+        raise BadSignature("no-secret", skew=skew)
+    candidates = [token[3:] for token in signatures.split(b" ") if token.startswith(b"v1,")]
+    # The signature is judged before the clock, so that a stale delivery that is genuine can be told
+    # from noise: that difference is how a wrong clock is noticed.
+    matched = False
+    for key in keys:
+        expected = _digest(key, message, stamp, body)
+        for candidate in candidates:
+            matched |= hmac.compare_digest(expected, candidate)
+    if not matched:
+        raise BadSignature("wrong-signature" if candidates else "no-v1-signature", skew=skew)
+    if abs(skew) > tolerance:
+        raise BadSignature("stale-timestamp" if skew < 0 else "future-timestamp", skew=skew)
+    return message.decode("ascii")
+
+
+def _signature_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _NAMES:
+            if name in found:
+                raise BadSignature("repeated-header")
+            found[name] = value
+    if len(found) < len(_NAMES):
+        raise BadSignature("missing-header")
+    return found[b"webhook-id"], found[b"webhook-timestamp"], found[b"webhook-signature"]
+
+
+_NAMES = frozenset({b"webhook-id", b"webhook-timestamp", b"webhook-signature"})
+
+
+def _digest(key: bytes, message: bytes, stamp: bytes, body: bytes) -> bytes:
+    content = b"%b.%b.%b" % (message, stamp, body)
+    return binascii.b2a_base64(hmac.digest(key, content, "sha256"), newline=False)
