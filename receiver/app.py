@@ -1,0 +1,131 @@
+"""The composition root of the web process: builds every part, starts them, stops them in order."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from .errors import ConfigError, ReceiverError
+from .inbox import Inbox
+from .keyring import Keyring
+from .registry import find_sources
+from .settings import Settings
+from .store import Store
+from .supervisor import Supervisor
+from .writer import Writer
+
+log = structlog.get_logger(__name__)
+
+
+class Door:
+    """The web process: the inbox, its writer, the keyring and, if it dispatches, the worker's supervisor.
+
+    `app` answers while `open` is entered. Raises ConfigError if the settings cannot work; a secret
+    that must not be used is one such case.
+    """
+
+    def __init__(self, settings: Settings, *, dispatch: bool = True, clock: Callable[[], float] = time.time) -> None:
+        if platform := settings.throwaway_disk():
+            raise ConfigError(
+                f"{platform} is set: on this platform the disk with {settings.sqlite_path} is lost at each deploy, and "
+                "every event with it. Set DATABASE_URL to a PostgreSQL database, mount a volume, "
+                "or set RECEIVER_ACCEPT_THROWAWAY_DISK=1 to accept the loss"
+            )
+        sources = find_sources()
+        self._dispatch = dispatch
+        self._store = Store(settings.database_url)
+        self._supervisor = Supervisor(grace=settings.grace)
+        self._writer = Writer(self._store, queue=settings.queue, stored=self._supervisor.wake)
+        self._keyring = Keyring(store=self._store, sources=sources, settings=settings, clock=clock)
+        self._inbox = Inbox(
+            sources=sources,
+            keyring=self._keyring,
+            writer=self._writer,
+            clock=clock,
+            max_body=settings.max_body,
+            body_timeout=settings.body_timeout,
+        )
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._failed: Callable[[], None] = lambda: None
+        #: Why the process must end, once a part of it has died.
+        self.failure: BaseException | None = None
+        self.app = Starlette(
+            routes=[
+                Route("/webhooks/{source}", self._inbox, methods=["POST"]),
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+            ],
+        )
+        self.app.router.redirect_slashes = False
+
+    @asynccontextmanager
+    async def open(self, *, failed: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+        """Start every part; stop them in order at the end. `failed` is called if one dies in between.
+
+        Raises ConfigError or Unavailable if the store or its secrets cannot be used.
+        """
+        self._failed = failed
+        try:
+            if self._store.database.is_sqlite:
+                await self._store.migrate()
+            else:
+                await self._store.check()
+            await self._keyring.load()
+            self._start("writer", self._writer.run())
+            self._start("keyring", self._keyring.follow())
+            if self._dispatch:
+                self._start("supervisor", self._supervisor.run())
+            yield
+            await self._stop()
+        finally:
+            await self._store.close()
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks[task] = name
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        name = self._tasks.pop(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        # Better no server than one that answers 200 with a part missing: end, so that the platform starts anew.
+        self.failure = task.exception()
+        if isinstance(self.failure, ReceiverError):
+            log.critical("part_failed", part=name, error=str(self.failure))
+        else:
+            log.critical("part_failed", part=name, exc_info=self.failure)
+        self._failed()
+
+    async def _stop(self) -> None:
+        self._writer.stop()
+        await self._supervisor.stop()
+        keep = [task for task, name in self._tasks.items() if name != "keyring"]
+        for task, name in list(self._tasks.items()):
+            if name == "keyring":
+                task.cancel()
+        await asyncio.gather(*keep, return_exceptions=True)
+
+    async def _healthz(self, _request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    async def _readyz(self, _request: Request) -> JSONResponse:
+        problems = []
+        try:
+            await self._store.check()
+        except ReceiverError:
+            problems.append("store")
+        if self._dispatch and not self._supervisor.alive:
+            problems.append("worker")
+        if self._inbox.clock_watch.skew is not None:
+            problems.append("clock")
+        ready = "store" not in problems
+        status = "ok" if not problems else "degraded" if ready else "unavailable"
+        return JSONResponse({"status": status, "problems": problems}, status_code=200 if ready else 503)

@@ -1,0 +1,50 @@
+"""The commands `receiver` and `register-webhook`. Exit codes: 0 done, 1 it failed, 2 wrong usage or settings."""
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from ..errors import ConfigError, ReceiverError
+from ..logs import scrub
+from . import endpoints, events, handlers, secrets, services
+from .output import complain
+
+app = typer.Typer(
+    name="receiver",
+    help="Receive what AI media providers have finished, keep it, and run your handlers on it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+services.add_to(app)
+app.add_typer(events.events)
+app.add_typer(events.runs)
+app.add_typer(endpoints.app)
+app.add_typer(handlers.app)
+app.add_typer(secrets.app)
+app.command("sources")(handlers.sources)
+
+_register = typer.Typer(name="register-webhook", pretty_exceptions_enable=False, add_completion=False)
+_register.command()(endpoints.register)
+
+
+def main() -> None:
+    """Run the `receiver` command."""
+    _run(app)
+
+
+def register_webhook() -> None:
+    """Run the `register-webhook` command."""
+    _run(_register)
+
+
+def _run(command: Callable[[], object]) -> None:
+    try:
+        command()
+    except ConfigError as error:
+        complain(str(error))
+        sys.exit(2)
+    except ReceiverError as error:
+        complain(scrub(str(error)))
+        sys.exit(1)

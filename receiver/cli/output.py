@@ -1,0 +1,61 @@
+"""What the commands print: tables for people, one JSON object a line for programs."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
+
+console = Console()
+_errors = Console(stderr=True)
+
+
+def complain(message: str) -> None:
+    """Print an error."""
+    _errors.print(f"[bold red]error:[/] {_plain(message)}", highlight=False)
+
+
+def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
+    """Print rows: all their fields as JSON lines, or `columns` as a table, or `empty` if there are none."""
+    rows = list(rows)
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(dict(row), default=str))
+        return
+    if not rows:
+        console.print(empty, highlight=False)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.removesuffix("_at").replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(column, row[column]) for column in columns))
+    console.print(table)
+
+
+def moment(seconds: float | None) -> str:
+    """Return Unix seconds as a UTC time for people."""
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _cell(column: str, value: object) -> str:
+    if value is None:
+        return ""
+    if column.endswith("_at") and isinstance(value, int | float):
+        return moment(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(str(item)) for item in value)
+    return _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """Return text from outside so that it is shown, not obeyed: no markup, no control characters."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text).replace(
+        "[", "\\["
+    )

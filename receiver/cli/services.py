@@ -1,0 +1,121 @@
+"""The commands that run something."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from .. import logs
+from ..demo import run_demo
+from ..doctor import examine
+from ..emulator import Knobs, create_emulator
+from ..server import serve as run_server
+from ..settings import Settings, load
+from ..store import Store
+from ..worker import run_worker
+from .output import console
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")]
+Share = Annotated[float, typer.Option(min=0, max=1)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the `receiver` command."""
+    for command in (serve, worker, migrate, demo, emulator, doctor):
+        app.command()(command)
+
+
+def configured() -> Settings:
+    """Return the settings, with logging set up as they say."""
+    settings = load()
+    logs.configure(format=settings.log_format, level=settings.log_level)
+    return settings
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    no_dispatch: Annotated[bool, typer.Option("--no-dispatch", help="Receive only; run handlers elsewhere.")] = False,
+) -> None:
+    """Receive deliveries, and run handlers in a worker process beside."""
+    settings = configured()
+    changed = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    raise typer.Exit(run_server(settings.model_copy(update=changed), dispatch=not no_dispatch))
+
+
+def worker(
+    name: Annotated[str | None, typer.Option(hidden=True)] = None,
+    after: Annotated[str | None, typer.Option(hidden=True)] = None,
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Run handlers only. Start as many as you like."""
+    run_worker(configured(), name=name, after=after, supervised=supervised)
+
+
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+
+    async def work() -> None:
+        store = Store(settings.database_url)
+        try:
+            await store.migrate()
+        finally:
+            await store.close()
+
+    settings = configured()
+    asyncio.run(work())
+    console.print("The database is up to date.")
+
+
+def demo(
+    serve: Annotated[bool, typer.Option("--serve", help="Keep everything running afterwards.")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its database and files.")] = Path("demo"),
+) -> None:
+    """Show three jobs from submission to file, offline, against the emulator."""
+    raise typer.Exit(run_demo(folder, keep_serving=serve))
+
+
+def emulator(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8010,
+    seconds: Annotated[float, typer.Option(min=0, help="How long a job takes.")] = 2.0,
+    fail: Annotated[Share, typer.Option(help="Share of jobs that fail.")] = 0.0,
+    duplicates: Annotated[Share, typer.Option(help="Share of deliveries that are sent twice.")] = 0.0,
+    loss: Annotated[Share, typer.Option(help="Share of deliveries that are never sent.")] = 0.0,
+    disorder: Annotated[Share, typer.Option(help="Share of deliveries held back behind later ones.")] = 0.0,
+    wrong_signature: Annotated[Share, typer.Option(help="Share first sent with a wrong signature.")] = 0.0,
+    delay: Annotated[float, typer.Option(min=0, help="Longest extra wait before a delivery, seconds.")] = 0.0,
+    url_seconds: Annotated[float, typer.Option(help="Life of signed URLs; 0 sends them expired.")] = 3600.0,
+    retry_scale: Annotated[float, typer.Option(min=0, help="Multiplies the waits between retries.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Makes the shares above repeatable.")] = None,
+) -> None:
+    """Be VideoGen, offline: takes jobs, makes files, sends signed deliveries."""
+    logs.configure(format="console", level="info")
+    knobs = Knobs(
+        seconds=seconds,
+        fail=fail,
+        duplicates=duplicates,
+        loss=loss,
+        disorder=disorder,
+        wrong_signature=wrong_signature,
+        delay=delay,
+        url_seconds=url_seconds,
+        retry_scale=retry_scale,
+        seed=seed,
+    )
+    uvicorn.run(create_emulator(knobs), host=host, port=port, log_config=None, access_log=False)
+
+
+def doctor() -> None:
+    """Check settings, store, secrets, public URL, endpoints, clock and handlers. Exit 1 if something is wrong."""
+    settings = load()
+    logs.configure(format=settings.log_format, level="error")
+    wrong = False
+    for check in asyncio.run(examine(settings)):
+        wrong = wrong or check.state == "wrong"
+        mark = {"fine": "[green]ok   [/]", "note": "[yellow]note [/]", "wrong": "[bold red]wrong[/]"}[check.state]
+        console.print(f"{mark} {check.name:<12}{check.text}".replace("[/]", "[/]"), highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if wrong else 0)

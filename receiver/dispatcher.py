@@ -1,0 +1,258 @@
+"""Run handlers: fan events out, claim due runs, give each its time, and keep how it went."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from .context import Context
+from .errors import GiveUp, Retry, Unavailable
+from .events import Event
+from .logs import scrub
+from .registry import Handler, is_async
+from .store import Claimed, Finished, Store
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks at the store when nothing wakes us; jittered.
+POLL = 0.25
+
+#: Longest error text that is kept with an attempt.
+ERROR_LENGTH = 4000
+
+
+def backoff(attempt: int, *, first: float = 2.0, longest: float = 3600.0, roll: float) -> float:
+    """Return the seconds to wait after failed attempt number `attempt`, which starts at 1.
+
+    A random share, `roll` from 0 to 1, of a span that doubles from `first` up to `longest`: runs that
+    failed together do not come back together. Never under a tenth of the span.
+    """
+    span = min(longest, first * 2.0 ** min(attempt - 1, 40))
+    return span * max(0.1, roll)
+
+
+class Dispatcher:
+    """Runs due handlers until `stop`, then drains. One per worker process.
+
+    A failing handler never ends this; a store that does not answer is waited for; anything else is a
+    bug, and ends it.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        handlers: Sequence[Handler],
+        event_of: Callable[[Mapping[str, Any]], Event],
+        context_of: Callable[[Claimed, Event], Context],
+        worker: str,
+        clock: Callable[[], float],
+        concurrency: int,
+        lease: float,
+        grace: float,
+        roll: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._handlers = {handler.name: handler for handler in handlers}
+        self._event_of = event_of
+        self._context_of = context_of
+        self._worker = worker
+        self._clock = clock
+        self._concurrency = concurrency
+        self._lease = lease
+        self._grace = grace
+        self._roll = roll
+        self._running: dict[asyncio.Task[None], Claimed] = {}
+        self._finished: list[Finished] = []
+        self._threads: dict[str, ThreadPoolExecutor] = {}
+        self._wakened = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Look at the store now: something new is there."""
+        self._wakened.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` ends after the drain."""
+        self._stopping = True
+        self._wakened.set()
+
+    async def run(self) -> None:
+        """Run due handlers until `stop`, then drain: wait up to the grace time, cancel the rest, give leases back."""
+        alive = asyncio.create_task(self._stay_alive())
+        try:
+            while not self._stopping:
+                if alive.done():
+                    alive.result()
+                self._wakened.clear()
+                pause = await self._turn()
+                await self._pause(pause)
+        finally:
+            alive.cancel()
+            await self._drain()
+
+    async def _turn(self) -> float:
+        """Do one turn with the store and start what was claimed. Return how long to rest."""
+        finished, self._finished = self._finished, []
+        try:
+            turn = await self._store.runs.turn(
+                worker=self._worker,
+                lease=self._lease,
+                finished=finished,
+                wanted=self._wanted,
+                free=self._free(),
+            )
+        except Unavailable as error:
+            self._finished = finished + self._finished
+            log.error("store_unavailable", error=str(error))
+            return 1.0 + self._roll()
+        for late in turn.lost:
+            log.warning("lease_lost", run=late.run.id, handler=late.run.handler, outcome=late.outcome)
+        for claimed in turn.claimed:
+            self._start(claimed)
+        if turn.more or self._finished or (turn.claimed and self._has_room()):
+            return 0
+        rest = POLL * (0.5 + self._roll())
+        if turn.next_due is not None and self._has_room():
+            rest = min(rest, max(0.0, turn.next_due - self._clock()))
+        return rest
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds <= 0 or self._finished:
+            await asyncio.sleep(0)  # let what was started take its first step
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wakened.wait()
+        except TimeoutError:
+            pass
+
+    def _wanted(self, row: Mapping[str, Any]) -> Iterable[str]:
+        event = Event(**row)
+        return [name for name, handler in self._handlers.items() if handler.wants(event)]
+
+    def _free(self) -> dict[str, int]:
+        room = self._concurrency - len(self._running)
+        busy: dict[str, int] = {}
+        for claimed in self._running.values():
+            busy[claimed.handler] = busy.get(claimed.handler, 0) + 1
+        return {
+            name: max(0, min(room, handler.concurrency - busy.get(name, 0)))
+            for name, handler in self._handlers.items()
+        }
+
+    def _has_room(self) -> bool:
+        return any(self._free().values())
+
+    def _start(self, claimed: Claimed) -> None:
+        task = asyncio.create_task(self._attempt(claimed), name=f"run {claimed.id}")
+        self._running[task] = claimed
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._wakened.set()
+
+    async def _attempt(self, claimed: Claimed) -> None:
+        handler = self._handlers[claimed.handler]
+        with structlog.contextvars.bound_contextvars(
+            event_id=claimed.event["id"], run_id=claimed.id, handler=handler.name, job_id=claimed.event["job_id"]
+        ):
+            outcome, error, after = await self._outcome(handler, claimed)
+            now = self._clock()
+            due_at = None
+            if outcome == "retry":
+                due_at = now + (backoff(claimed.attempt, roll=self._roll()) if after is None else max(0.0, after))
+            _tell(outcome, claimed, error, seconds=now - claimed.started_at)
+        self._finished.append(Finished(run=claimed, outcome=outcome, finished_at=now, error=error, due_at=due_at))
+
+    async def _outcome(self, handler: Handler, claimed: Claimed) -> tuple[str, str | None, float | None]:
+        """Return outcome, error text, and the wait in seconds if the handler named one."""
+        last = claimed.attempt > handler.retries
+        limit = asyncio.timeout(handler.timeout)
+        try:
+            event = self._event_of(claimed.event)
+            context = self._context_of(claimed, event)
+            async with limit:
+                await self._call(handler, event, context)
+        except Retry as retry:
+            return "failed" if last else "retry", scrub(str(retry) or "the handler asked for a retry"), retry.after
+        except GiveUp as reason:
+            return "failed", scrub(f"gave up: {reason}"), None
+        except asyncio.CancelledError:
+            raise
+        except BaseException as problem:  # noqa: BLE001 - a handler may raise anything, SystemExit too; it must end here
+            text = f"took longer than {handler.timeout:g} s" if limit.expired() else _describe(problem)
+        else:
+            return "done", None, None
+        return "failed" if last else "retry", text, None
+
+    async def _call(self, handler: Handler, event: Event, context: Context) -> None:
+        if is_async(handler.function):
+            await _awaitable(handler.function(event, context))
+            return
+        # A pool of its own: a hanging function takes no thread from other handlers, and threads cannot be killed.
+        pool = self._threads.setdefault(handler.name, ThreadPoolExecutor(handler.concurrency, handler.name))
+        copied = structlog.contextvars.get_contextvars()
+
+        def call() -> object:
+            with structlog.contextvars.bound_contextvars(**copied):
+                return handler.function(event, context)
+
+        await asyncio.get_running_loop().run_in_executor(pool, call)
+
+    async def _stay_alive(self) -> None:
+        """Extend our leases, and take over those of workers that are gone."""
+        limits = {name: handler.retries + 1 for name, handler in self._handlers.items()}
+        while True:
+            try:
+                if self._running:
+                    await self._store.runs.extend(worker=self._worker, lease=self._lease)
+                if reaped := await self._store.runs.reap(limits=limits):
+                    log.warning("leases_ended", runs=reaped)
+                    self._wakened.set()
+            except Unavailable as error:
+                log.error("store_unavailable", error=str(error))
+            await asyncio.sleep(self._lease / 3)
+
+    async def _drain(self) -> None:
+        if self._running:
+            log.info("draining", runs=len(self._running), grace=self._grace)
+            await asyncio.wait(self._running, timeout=self._grace)
+        left = dict(self._running)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1)
+            log.warning("runs_given_back", runs=[claimed.id for claimed in left.values()])
+        ended = {finished.run.id for finished in self._finished}
+        given_back = [claimed for claimed in left.values() if claimed.id not in ended]
+        for pool in self._threads.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        await self._store.runs.settle(self._finished, given_back)
+
+
+async def _awaitable(result: Awaitable[None] | None) -> None:
+    if result is not None:
+        await result
+
+
+def _describe(problem: BaseException) -> str:
+    """Return an exception as text fit to keep: no secrets, the place where it was raised."""
+    frame = problem.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f" ({frame.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno})" if frame else ""
+    return scrub(f"{type(problem).__name__}: {problem}{place}")[:ERROR_LENGTH]
+
+
+def _tell(outcome: str, claimed: Claimed, error: str | None, *, seconds: float) -> None:
+    if outcome == "done":
+        log.info("run_done", attempt=claimed.attempt, seconds=round(seconds, 3))
+    elif outcome == "retry":
+        log.warning("run_waits", attempt=claimed.attempt, error=error)
+    else:
+        log.error("run_failed", attempt=claimed.attempt, error=error)

@@ -1,0 +1,197 @@
+"""`POST /webhooks/{source}`: read, verify, store, and only then answer."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from .errors import BadSignature, Refused, TooLarge, Unavailable, UnknownSource, Unreadable, WrongMediaType
+from .events import Reading
+from .flood import ClockWatch, Sampler
+from .keyring import Keyring
+from .sources import Source
+from .store import Arrival, Refusal, headers_json
+from .writer import Writer
+
+log = structlog.get_logger(__name__)
+
+Headers = list[tuple[bytes, bytes]]
+
+#: How much of a refused body is kept, bytes.
+KEPT = 4096
+
+
+class Inbox:
+    """The ASGI app behind `POST /webhooks/{source}`.
+
+    Answers 200 once the delivery is durable, whether it is new or a copy; 401, 404, 408, 413 or 415 to
+    what is refused; 503 with `Retry-After` when the trouble is ours.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Mapping[str, Source],
+        keyring: Keyring,
+        writer: Writer,
+        clock: Callable[[], float],
+        max_body: int,
+        body_timeout: float,
+    ) -> None:
+        self._sources = sources
+        self._keyring = keyring
+        self._writer = writer
+        self._clock = clock
+        self._max_body = max_body
+        self._body_timeout = body_timeout
+        self._sampler = Sampler()
+        self.clock_watch = ClockWatch()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one delivery."""
+        name: str = scope["path_params"]["source"]
+        received_at = self._clock()
+        body = bytearray()
+        try:
+            source = self._source(name, scope["headers"])
+            await self._read(scope["headers"], receive, body)
+            arrival = await self._arrival(source, scope, bytes(body), received_at)
+            added = await self._writer.add(arrival)
+        except Refused as refused:
+            self._note(refused, name, scope, body, received_at)
+            await _answer(send, refused.status, {"error": _TOLD[refused.status]})
+        except Unavailable as error:
+            await _answer(send, 503, {"error": "try again later"}, retry_after=error.retry_after)
+        except _HungUp:
+            log.info("sender_hung_up", source=name, read=len(body))
+        except Exception:
+            log.exception("delivery_not_answered", source=name)
+            await _answer(send, 503, {"error": "try again later"}, retry_after=5)
+        else:
+            await _answer(send, 200, {"event": added.event_id, "status": added.status})
+
+    def _source(self, name: str, headers: Headers) -> Source:
+        source = self._sources.get(name)
+        if source is None:
+            raise UnknownSource("unknown-source")
+        for header, value in headers:
+            if header == b"content-type" and b"json" not in value.lower():
+                raise WrongMediaType("not-json")
+        return source
+
+    async def _read(self, headers: Headers, receive: Receive, body: bytearray) -> None:
+        """Read the exact bytes into `body`, never more than the limit, never longer than the time allowed."""
+        for header, value in headers:
+            if header == b"content-length" and (not value.isdigit() or int(value[:20]) > self._max_body):
+                raise TooLarge("declared-too-large")
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                await self._collect(receive, body)
+        except TimeoutError:
+            raise Refused("slow-sender", status=408) from None
+
+    async def _collect(self, receive: Receive, body: bytearray) -> None:
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _HungUp
+            body += message.get("body", b"")
+            if len(body) > self._max_body:
+                raise TooLarge("too-large")
+            more = message.get("more_body", False)
+
+    async def _arrival(self, source: Source, scope: Scope, body: bytes, received_at: float) -> Arrival:
+        message_id = await self._verify(source, scope["headers"], body, received_at)
+        reason = None
+        try:
+            reading = source.read(body)
+        except Unreadable as error:
+            reading, reason = Reading(type="unreadable"), str(error)
+            log.warning("quarantined", source=source.name, message_id=message_id, reason=reason)
+        return Arrival(
+            source=source.name,
+            type=reading.type,
+            kind=reading.kind,
+            job_id=reading.job_id,
+            tool=reading.tool,
+            road="webhook",
+            received_at=received_at,
+            occurred_at=received_at if reading.occurred_at is None else reading.occurred_at,
+            message_id=message_id,
+            fact=reading.fact,
+            reason=reason,
+            headers=headers_json(scope["headers"]),
+            body=body,
+            sender=_sender(scope),
+        )
+
+    async def _verify(self, source: Source, headers: Headers, body: bytes, now: float) -> str:
+        try:
+            try:
+                message_id = source.verify(headers, body, keys=self._keyring.keys(source.name), now=now)
+            except BadSignature as error:
+                if error.reason not in ("wrong-signature", "no-secret"):
+                    raise
+                # The secret may have been registered a moment ago, by another process.
+                await self._keyring.look_again()
+                message_id = source.verify(headers, body, keys=self._keyring.keys(source.name), now=now)
+        except BadSignature as error:
+            if error.reason in ("stale-timestamp", "future-timestamp"):
+                self.clock_watch.off(error.skew or 0)
+            raise
+        self.clock_watch.good()
+        return message_id
+
+    def _note(self, refused: Refused, name: str, scope: Scope, body: bytearray, received_at: float) -> None:
+        unlisted = self._sampler.take(received_at)
+        if unlisted is None:
+            return
+        log.warning("refused", source=name[:64], reason=refused.reason, status=refused.status, unlisted=unlisted)
+        self._writer.note(
+            Refusal(
+                source=name[:64],
+                reason=refused.reason,
+                status=refused.status,
+                received_at=received_at,
+                headers=headers_json(scope["headers"])[:8192],
+                body=bytes(body[:KEPT]),
+                size=len(body),
+                skew=getattr(refused, "skew", None),
+                sender=_sender(scope),
+                unlisted=unlisted,
+            )
+        )
+
+
+class _HungUp(Exception):
+    """The sender went away in the middle of its body."""
+
+
+#: What a refused sender is told. The reason is for us.
+_TOLD = {
+    401: "the signature does not verify",
+    404: "unknown source",
+    408: "the body did not arrive in time",
+    413: "the body is too large",
+    415: "the body must be JSON",
+}
+
+
+def _sender(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+async def _answer(send: Send, status: int, content: dict[str, Any], *, retry_after: int | None = None) -> None:
+    body = json.dumps(content).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if retry_after is not None:
+        headers.append((b"retry-after", b"%d" % retry_after))
+    if status in (408, 413):
+        headers.append((b"connection", b"close"))  # the rest of the body is still on the wire
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

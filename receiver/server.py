@@ -1,0 +1,53 @@
+"""Run the web process under uvicorn."""
+
+import asyncio
+import signal
+
+import uvicorn
+import uvloop
+
+from .app import Door
+from .settings import Settings
+
+
+def serve(settings: Settings, *, dispatch: bool = True) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code, 0 only if nothing failed.
+
+    Raises ConfigError or Unavailable before it listens if it cannot work.
+    """
+    door = Door(settings, dispatch=dispatch)
+    # uvicorn raises the signal that stopped it once more when it is done; the parts are closed after that.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda *_: None)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        started = runner.run(_serve(door, settings))
+    return 0 if started and door.failure is None else 1
+
+
+async def _serve(door: Door, settings: Settings) -> bool:
+    server = uvicorn.Server(config(door, settings))
+
+    def leave() -> None:
+        server.should_exit = True
+
+    async with door.open(failed=leave):
+        await server.serve()
+    return server.started
+
+
+def config(door: Door, settings: Settings) -> uvicorn.Config:
+    """Return how uvicorn serves the door."""
+    return uvicorn.Config(
+        door.app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.grace) + 1,
+    )

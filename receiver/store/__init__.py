@@ -1,0 +1,60 @@
+"""Everything that must not be lost: events, runs, endpoints and secrets, in SQLite or PostgreSQL."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import ConfigError
+from .database import Database
+from .endpoints import Endpoint, Endpoints, Secret
+from .events import Added, Arrival, Events, Refusal, headers_json
+from .migrations import migrate, versions
+from .runs import Claimed, Finished, Runs
+
+__all__ = [
+    "Added",
+    "Arrival",
+    "Claimed",
+    "Endpoint",
+    "Endpoints",
+    "Events",
+    "Finished",
+    "Refusal",
+    "Runs",
+    "Secret",
+    "Store",
+    "headers_json",
+]
+
+
+class Store:
+    """The store behind a URL: `sqlite:///path` or `postgresql://…`. Close it when done.
+
+    `clock` replaces the clock by which leases and due times are judged, for tests.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
+        self.url = url
+        self.database = Database(url, clock=clock)
+        self.events = Events(self.database)
+        self.runs = Runs(self.database)
+        self.endpoints = Endpoints(self.database)
+
+    async def migrate(self) -> None:
+        """Bring the database to this version's schema."""
+        if self.database.is_sqlite:
+            Path(self.url.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
+        async with self.database.write() as connection:
+            await connection.run_sync(migrate)
+
+    async def check(self) -> None:
+        """Raise ConfigError if the database has not this version's schema, Unavailable if it does not answer."""
+        async with self.database.read() as connection:
+            current, needed = await connection.run_sync(versions)
+        if current != needed:
+            raise ConfigError(
+                f"the database has schema {current or 'none'}, this version needs {needed}: run `receiver migrate`"
+            )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.database.close()

@@ -1,0 +1,111 @@
+"""The database behind the store: connections, transactions and the clock, alike on both engines."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ..errors import Unavailable
+
+#: Seconds to wait for another process that writes to the same SQLite file.
+BUSY_TIMEOUT = 10
+
+
+class Database:
+    """A pool of connections to SQLite (`sqlite:///path`) or PostgreSQL (`postgresql://…`)."""
+
+    def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
+        self._clock = clock or (time.time if self.is_sqlite else None)
+        # SQLite has one writer. Waiting here is fair and free; waiting in SQLite is polling.
+        self._writing = asyncio.Lock() if self.is_sqlite else None
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one consistent state. Raises Unavailable if the database is."""
+        async with self._available(), self.engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: durable when this ends, undone when it raises. Raises Unavailable if the database is."""
+        async with self._available(), self._turn(), self.engine.connect() as connection:
+            await connection.execution_options(write=True)
+            async with connection.begin():
+                yield connection
+
+    async def now(self, connection: AsyncConnection) -> float:
+        """The time that leases are judged by, Unix seconds.
+
+        The database's own clock on PostgreSQL, so that workers on several machines agree.
+        """
+        if self._clock:
+            return self._clock()
+        return float((await connection.execute(text("SELECT extract(epoch FROM clock_timestamp())"))).scalar_one())
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._writing is None:
+            yield
+        else:
+            async with self._writing:
+                yield
+
+    @asynccontextmanager
+    async def _available(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, OSError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            raise Unavailable(f"the store does not answer: {type(cause).__name__}: {_first_line(cause)}") from error
+
+
+def _first_line(cause: BaseException | None) -> str:
+    return (str(cause).splitlines() or [""])[0]
+
+
+def _sqlite(url: str) -> AsyncEngine:
+    engine = create_async_engine(
+        make_url(url).set(drivername="sqlite+aiosqlite"),
+        pool_size=4,
+        max_overflow=4,
+        connect_args={"timeout": BUSY_TIMEOUT},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # an acknowledged event survives the power going out
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT * 1000}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        # A writer takes its place at the start: upgrading a reader later would fail at once when another wrote.
+        immediate = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: str) -> AsyncEngine:
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"), pool_size=8, max_overflow=8, pool_pre_ping=True
+    )

@@ -1,0 +1,110 @@
+"""Webhooks registered at providers, and their sealed signing secrets."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, insert, select, update
+
+from ..ids import new_id
+from .database import Database
+from .tables import endpoints, secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A webhook that this receiver registered. Times are Unix seconds."""
+
+    source: str
+    id: str
+    url: str
+    events: tuple[str, ...]
+    description: str | None
+    created_at: float
+    deleted_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A sealed signing secret and when it counts. Times are Unix seconds, `valid_until` None means for good."""
+
+    id: str
+    source: str
+    endpoint_id: str | None
+    sealed: str
+    last4: str
+    valid_from: float
+    valid_until: float | None
+
+
+class Endpoints:
+    """The tables of endpoints and secrets."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, endpoint: Endpoint, *, sealed: str, last4: str) -> None:
+        """Keep a new endpoint and its secret, together or not at all."""
+        row = {
+            "source": endpoint.source,
+            "id": endpoint.id,
+            "url": endpoint.url,
+            "events": json.dumps(endpoint.events),
+            "description": endpoint.description,
+            "created_at": endpoint.created_at,
+        }
+        async with self._database.write() as connection:
+            await connection.execute(insert(endpoints), [row])
+            await connection.execute(
+                insert(secrets),
+                [_secret_row(endpoint.source, endpoint.id, sealed, last4, endpoint.created_at)],
+            )
+
+    async def live(self, source: str | None = None) -> list[Endpoint]:
+        """Return the endpoints that were not deleted, oldest first."""
+        query = select(endpoints).where(endpoints.c.deleted_at.is_(None)).order_by(endpoints.c.created_at)
+        if source:
+            query = query.where(endpoints.c.source == source)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings()
+            return [Endpoint(**{**row, "events": tuple(json.loads(row["events"]))}) for row in rows]
+
+    async def retire(self, source: str, id: str, *, now: float, overlap: float) -> None:
+        """Mark an endpoint deleted; its secret stays valid for `overlap` seconds, for deliveries still on their way."""
+        async with self._database.write() as connection:
+            mine = (endpoints.c.source == source) & (endpoints.c.id == id)
+            await connection.execute(update(endpoints).where(mine).values(deleted_at=now))
+            open_ended = secrets.c.valid_until.is_(None) & (secrets.c.endpoint_id == id) & (secrets.c.source == source)
+            await connection.execute(update(secrets).where(open_ended).values(valid_until=now + overlap))
+
+    async def secrets(self, source: str | None = None, *, now: float | None = None) -> list[Secret]:
+        """Return the secrets, newest first; with `now` only those that count then."""
+        query = select(secrets).order_by(secrets.c.valid_from.desc(), secrets.c.id.desc())
+        if source:
+            query = query.where(secrets.c.source == source)
+        if now is not None:
+            query = query.where(secrets.c.valid_until.is_(None) | (secrets.c.valid_until > now))
+        async with self._database.read() as connection:
+            return [Secret(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def reseal(self, sealed: Sequence[tuple[str, str]]) -> None:
+        """Replace the sealed text of secrets, given as pairs of id and text."""
+        async with self._database.write() as connection:
+            for id, text in sealed:
+                await connection.execute(update(secrets).where(secrets.c.id == id).values(sealed=text))
+
+    async def forget_expired(self, *, now: float) -> int:
+        """Delete secrets that no longer count; return how many."""
+        async with self._database.write() as connection:
+            return (await connection.execute(delete(secrets).where(secrets.c.valid_until <= now))).rowcount
+
+
+def _secret_row(source: str, endpoint_id: str, sealed: str, last4: str, now: float) -> dict[str, object]:
+    return {
+        "id": new_id("sec"),
+        "source": source,
+        "endpoint_id": endpoint_id,
+        "sealed": sealed,
+        "last4": last4,
+        "valid_from": now,
+    }

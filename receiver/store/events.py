@@ -1,0 +1,218 @@
+"""Events, and deliveries that made none."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, and_, insert, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..ids import new_id
+from .database import Database
+from .tables import attempts, deliveries, events, runs
+
+
+@dataclass(slots=True, kw_only=True)
+class Arrival:
+    """A trusted delivery or answer on its way into the store.
+
+    Whoever makes one has a message id that only verification gives, or asked the provider itself.
+    """
+
+    source: str
+    type: str
+    road: str
+    received_at: float
+    occurred_at: float
+    headers: str
+    body: bytes
+    message_id: str | None = None
+    fact: str | None = None
+    kind: str | None = None
+    job_id: str | None = None
+    tool: str | None = None
+    reason: str | None = None  #: why it is in quarantine, None if it is not
+    sender: str | None = None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Added:
+    """What became of an arrival: `status` is `"stored"` or `"duplicate"` of the event with this id."""
+
+    event_id: str
+    status: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Refusal:
+    """A delivery that was not taken, and why."""
+
+    source: str
+    reason: str
+    status: int
+    received_at: float
+    headers: str
+    body: bytes
+    size: int
+    skew: float | None = None
+    sender: str | None = None
+    unlisted: int = 0
+
+
+class Events:
+    """The events table and its copies and refusals."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+
+    async def add(self, arrivals: Sequence[Arrival], refusals: Sequence[Refusal] = ()) -> list[Added]:
+        """Store each arrival unless its message or its fact is there already. Durable when this returns."""
+        rows = [_event_row(arrival) for arrival in arrivals]
+        async with self._database.write() as connection:
+            added = await self._store(connection, rows) if rows else set()
+            result = [
+                Added(event_id=row["id"], status="stored")
+                if row["id"] in added
+                else await self._duplicate(connection, arrival)
+                for row, arrival in zip(rows, arrivals, strict=True)
+            ]
+            if refusals:
+                await connection.execute(insert(deliveries), [_refusal_row(refusal) for refusal in refusals])
+        return result
+
+    async def _store(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> set[str]:
+        statement = self._insert(events).on_conflict_do_nothing().returning(events.c.id)
+        return set((await connection.execute(statement, rows)).scalars())
+
+    async def _duplicate(self, connection: AsyncConnection, arrival: Arrival) -> Added:
+        same = [and_(events.c.message_id == arrival.message_id, events.c.message_id.is_not(None))]
+        if arrival.fact is not None:
+            same.append(events.c.fact == arrival.fact)
+        query = select(events.c.id, events.c.message_id).where(events.c.source == arrival.source, or_(*same))
+        first = (await connection.execute(query.order_by(events.c.id).limit(1))).one()
+        reason = "same-message" if first.message_id == arrival.message_id else "same-fact"
+        await connection.execute(insert(deliveries), [_copy_row(arrival, first.id, reason)])
+        return Added(event_id=first.id, status="duplicate")
+
+    async def get(self, event_id: str) -> RowMapping | None:
+        """Return one event with all columns."""
+        async with self._database.read() as connection:
+            return (await connection.execute(select(events).where(events.c.id == event_id))).mappings().one_or_none()
+
+    async def recent(
+        self, *, before: str | None = None, limit: int = 50, source: str | None = None, job_id: str | None = None
+    ) -> list[RowMapping]:
+        """Return the newest events before the event `before`, newest first, without headers and body."""
+        columns = [column for column in events.c if column.name not in ("headers", "body")]
+        query = select(*columns).order_by(events.c.id.desc()).limit(limit)
+        if before:
+            query = query.where(events.c.id < before)
+        if source:
+            query = query.where(events.c.source == source)
+        if job_id:
+            query = query.where(events.c.job_id == job_id)
+        async with self._database.read() as connection:
+            return list((await connection.execute(query)).mappings())
+
+    async def deliveries(self, *, limit: int = 50, since: float = 0) -> list[RowMapping]:
+        """Return the newest deliveries that made no event, newest first, without body."""
+        columns = [column for column in deliveries.c if column.name != "body"]
+        query = select(*columns).where(deliveries.c.received_at >= since)
+        async with self._database.read() as connection:
+            found = await connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit))
+            return list(found.mappings())
+
+    async def history(self, event_id: str) -> list[RowMapping]:
+        """Return the runs of an event, each once per attempt, in order; a run never tried has no attempt."""
+        query = (
+            select(runs, attempts.c.number, attempts.c.outcome, attempts.c.error.label("attempt_error"))
+            .add_columns(attempts.c.started_at.label("attempt_started_at"))
+            .add_columns(attempts.c.finished_at.label("attempt_finished_at"))
+            .select_from(runs.outerjoin(attempts))
+            .where(runs.c.event_id == event_id)
+            .order_by(runs.c.handler, attempts.c.id)
+        )
+        async with self._database.read() as connection:
+            return list((await connection.execute(query)).mappings())
+
+
+def _event_row(arrival: Arrival) -> dict[str, Any]:
+    return {
+        "id": new_id("evt"),
+        "source": arrival.source,
+        "state": "quarantined" if arrival.reason else "waiting",
+        "type": storable(arrival.type),
+        "kind": arrival.kind,
+        "job_id": storable(arrival.job_id),
+        "tool": storable(arrival.tool),
+        "road": arrival.road,
+        "received_at": arrival.received_at,
+        "occurred_at": arrival.occurred_at,
+        "message_id": arrival.message_id,
+        "fact": storable(arrival.fact),
+        "reason": arrival.reason,
+        "headers": arrival.headers,
+        "body": arrival.body,
+    }
+
+
+def _copy_row(arrival: Arrival, event_id: str, reason: str) -> dict[str, Any]:
+    return {
+        "id": new_id("dlv"),
+        "source": arrival.source,
+        "verdict": "duplicate",
+        "reason": reason,
+        "status": 200,
+        "received_at": arrival.received_at,
+        "event_id": event_id,
+        "message_id": arrival.message_id,
+        "sender": arrival.sender,
+        "size": len(arrival.body),
+        "headers": arrival.headers,
+        "body": b"" if reason == "same-message" else arrival.body,
+    }
+
+
+def _refusal_row(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "id": new_id("dlv"),
+        "source": storable(refusal.source),
+        "verdict": "refused",
+        "reason": refusal.reason,
+        "status": refusal.status,
+        "received_at": refusal.received_at,
+        "skew": refusal.skew,
+        "sender": refusal.sender,
+        "unlisted": refusal.unlisted,
+        "size": refusal.size,
+        "headers": refusal.headers,
+        "body": refusal.body,
+    }
+
+
+def storable(text: str | None) -> Any:
+    """Return text that both engines can hold: PostgreSQL takes no NUL, neither takes lone surrogates."""
+    if text is None or (text.isascii() and "\0" not in text):
+        return text
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def headers_json(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """Return request headers as a JSON object for the store; values that are secrets are left out.
+
+    A repeated name keeps all its values, joined by a comma and a space.
+    """
+    kept: dict[str, str] = {}
+    for raw, value in headers:
+        name = raw.decode("latin-1")
+        text = "[redacted]" if name in _SECRET_HEADERS else value[:2048].decode("latin-1")
+        kept[name] = f"{kept[name]}, {text}" if name in kept else text
+    return json.dumps(kept)
+
+
+_SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-webhook-secret-key", "dg-token"}
+)

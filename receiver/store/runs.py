@@ -1,0 +1,315 @@
+"""Runs: one handler on one event, from fan-out to its end.
+
+    waiting ──claim──▶ running ──done──▶ done
+       ▲                  │
+       ├──retry, release──┤
+       └──lease ended─────┴──failed, out of attempts──▶ failed
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..ids import new_id
+from .database import Database
+from .tables import attempts, events, runs, steps
+
+#: Events looked at in one fan-out, and runs given up in one sweep: keeps every transaction short.
+BATCH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A run that belongs to this worker until its lease ends, with its event's row."""
+
+    id: str
+    handler: str
+    attempt: int  #: 1 at the first try
+    token: int  #: proves the claim when the run is finished
+    due_at: float
+    started_at: float
+    event: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """How an attempt went. `due_at` is when to try again, None if the run ends here."""
+
+    run: Claimed
+    outcome: str  #: `"done"`, `"retry"` or `"failed"`
+    finished_at: float
+    error: str | None = None
+    due_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one turn of a worker brought."""
+
+    claimed: Sequence[Claimed]
+    lost: Sequence[Finished]  #: attempts that came too late: their lease had gone to another worker
+    more: bool  #: whether events are still waiting to be fanned out
+    next_due: float | None  #: when the next waiting run is due
+
+
+class Runs:
+    """The runs table with its attempts and steps."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+
+    async def turn(
+        self,
+        *,
+        worker: str,
+        lease: float,
+        finished: Sequence[Finished],
+        wanted: Callable[[RowMapping], Iterable[str]],
+        free: Mapping[str, int],
+    ) -> Turn:
+        """Record what ended, fan new events out, and claim due runs: one transaction, one fsync.
+
+        `wanted` names the handlers of an event. `free` says how many runs of each handler to claim at most.
+        """
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            lost = await self._finish(connection, finished)
+            more = await self._fan_out(connection, wanted, now)
+            claimed: list[Claimed] = []
+            for handler, limit in free.items():
+                if limit > 0:
+                    claimed += await self._claim(connection, handler, limit, worker=worker, until=now + lease, now=now)
+            due = select(func.min(runs.c.due_at)).where(runs.c.state == "waiting", runs.c.handler.in_(list(free)))
+            next_due = (await connection.execute(due)).scalar_one_or_none()
+        return Turn(claimed=claimed, lost=lost, more=more, next_due=next_due)
+
+    async def _fan_out(
+        self, connection: AsyncConnection, wanted: Callable[[RowMapping], Iterable[str]], now: float
+    ) -> bool:
+        query = (
+            select(*(events.c[name] for name in _MATCHED))
+            .where(events.c.state == "waiting")
+            .order_by(events.c.id)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+        found = (await connection.execute(query)).mappings().all()
+        if not found:
+            return False
+        made = [_run_row(event["id"], handler, now) for event in found for handler in wanted(event)]
+        if made:
+            await connection.execute(self._insert(runs).on_conflict_do_nothing(), made)
+        ids = [event["id"] for event in found]
+        await connection.execute(update(events).where(events.c.id.in_(ids)).values(state="dispatched"))
+        return len(found) == BATCH
+
+    async def _claim(
+        self, connection: AsyncConnection, handler: str, limit: int, *, worker: str, until: float, now: float
+    ) -> list[Claimed]:
+        due = (
+            select(runs.c.id)
+            .where(runs.c.state == "waiting", runs.c.handler == handler, runs.c.due_at <= now)
+            .order_by(runs.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        statement = (
+            update(runs)
+            .where(runs.c.id.in_(due.scalar_subquery()))
+            .values(
+                state="running",
+                worker=worker,
+                lease_until=until,
+                started_at=now,
+                token=runs.c.token + 1,
+                attempt=runs.c.attempt + 1,
+            )
+            .returning(runs.c.id, runs.c.handler, runs.c.attempt, runs.c.token, runs.c.due_at, runs.c.event_id)
+        )
+        rows = (await connection.execute(statement)).mappings().all()
+        if not rows:
+            return []
+        wanted = select(events).where(events.c.id.in_([row["event_id"] for row in rows]))
+        found = {event["id"]: event for event in (await connection.execute(wanted)).mappings()}
+        return [
+            Claimed(
+                **{name: row[name] for name in ("id", "handler", "attempt", "token", "due_at")},
+                started_at=now,
+                event=found[row["event_id"]],
+            )
+            for row in sorted(rows, key=lambda row: float(row["due_at"]))
+        ]
+
+    async def _finish(self, connection: AsyncConnection, finished: Sequence[Finished]) -> list[Finished]:
+        if not finished:
+            return []
+        query = (
+            select(runs.c.id, runs.c.token)
+            .where(runs.c.id.in_([item.run.id for item in finished]), runs.c.state == "running")
+            .with_for_update()
+        )
+        held = {(row.id, row.token) for row in await connection.execute(query)}
+        mine = [item for item in finished if (item.run.id, item.run.token) in held]
+        if mine:
+            await connection.execute(_FINISH, [_finish_row(item) for item in mine])
+            await connection.execute(insert(attempts), [_attempt_row(item) for item in mine])
+        return [item for item in finished if (item.run.id, item.run.token) not in held]
+
+    async def extend(self, *, worker: str, lease: float) -> None:
+        """Extend the leases of a worker that is alive."""
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            mine = (runs.c.worker == worker) & (runs.c.state == "running") & (runs.c.lease_until >= now)
+            await connection.execute(update(runs).where(mine).values(lease_until=now + lease))
+
+    async def settle(self, finished: Sequence[Finished], given_back: Sequence[Claimed]) -> None:
+        """Record what ended and give the other runs back: due at once, the attempt not counted."""
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            await self._finish(connection, finished)
+            for run in given_back:
+                held = (runs.c.id == run.id) & (runs.c.token == run.token) & (runs.c.state == "running")
+                await connection.execute(
+                    update(runs)
+                    .where(held)
+                    .values(state="waiting", due_at=now, lease_until=None, attempt=runs.c.attempt - 1)
+                )
+
+    async def reap(self, *, limits: Mapping[str, int], worker: str | None = None) -> int:
+        """Take runs back whose lease ended, or that a dead `worker` held; return how many.
+
+        Their attempt counts: it may be what killed the worker. `limits` says how many attempts each
+        handler allows; a run that had them all has failed.
+        """
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            gone = runs.c.worker == worker if worker else runs.c.lease_until < now
+            query = select(runs).where(runs.c.state == "running", gone).limit(BATCH).with_for_update(skip_locked=True)
+            found = (await connection.execute(query)).mappings().all()
+            for run in found:
+                over = run["attempt"] >= limits.get(run["handler"], run["attempt"] + 1)
+                await connection.execute(
+                    update(runs).where(runs.c.id == run["id"]).values(**_reaped(over=over, now=now))
+                )
+            if found:
+                await connection.execute(insert(attempts), [_lost_row(run, now) for run in found])
+        return len(found)
+
+    @asynccontextmanager
+    async def once(self, run_id: str, key: str) -> AsyncIterator[bool]:
+        """Yield True if step `key` of this run was not begun before; undo that if the step raises."""
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            statement = self._insert(steps).values(run_id=run_id, key=key, begun_at=now)
+            first = (await connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
+        mine = (steps.c.run_id == run_id) & (steps.c.key == key)
+        try:
+            yield first
+        except BaseException:
+            if first:
+                async with self._database.write() as connection:
+                    await connection.execute(delete(steps).where(mine))
+            raise
+        if first:
+            async with self._database.write() as connection:
+                await connection.execute(update(steps).where(mine).values(done_at=await self._database.now(connection)))
+
+    async def counts(self) -> dict[str, int]:
+        """Return how many runs there are in each state."""
+        async with self._database.read() as connection:
+            found = await connection.execute(select(runs.c.state, func.count()).group_by(runs.c.state))
+            return {state: number for state, number in found}
+
+    async def recent(self, *, state: str | None = None, limit: int = 50) -> list[RowMapping]:
+        """Return the newest runs with their event's source, type and job, newest first."""
+        query = select(runs, events.c.source, events.c.type, events.c.job_id).join(events)
+        if state:
+            query = query.where(runs.c.state == state)
+        async with self._database.read() as connection:
+            return list((await connection.execute(query.order_by(runs.c.id.desc()).limit(limit))).mappings())
+
+    async def replay(self, *, event_id: str, handlers: Iterable[str] | None = None) -> int:
+        """Let the ended runs of an event start again with all their attempts; return how many."""
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            ended = (runs.c.event_id == event_id) & runs.c.state.in_(("done", "failed"))
+            if handlers is not None:
+                ended &= runs.c.handler.in_(list(handlers))
+            again = update(runs).where(ended).values(state="waiting", due_at=now, attempt=0, finished_at=None)
+            return (await connection.execute(again)).rowcount
+
+
+#: What handlers choose events by.
+_MATCHED = ("id", "source", "type", "kind", "job_id", "tool", "road", "received_at", "occurred_at")
+
+_FINISH = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(
+        state=bindparam("to"),
+        due_at=bindparam("due"),
+        finished_at=bindparam("finished"),
+        error=bindparam("why"),
+        lease_until=None,
+    )
+)
+
+
+def _finish_row(item: Finished) -> dict[str, Any]:
+    again = item.outcome == "retry"
+    return {
+        "run": item.run.id,
+        "to": "waiting" if again else item.outcome,
+        "due": item.run.due_at if item.due_at is None else item.due_at,
+        "finished": None if again else item.finished_at,
+        "why": item.error,
+    }
+
+
+def _attempt_row(item: Finished) -> dict[str, Any]:
+    return {
+        "run_id": item.run.id,
+        "number": item.run.attempt,
+        "outcome": item.outcome,
+        "worker": None,
+        "started_at": item.run.started_at,
+        "finished_at": item.finished_at,
+        "error": item.error,
+    }
+
+
+def _run_row(event_id: str, handler: str, now: float) -> dict[str, Any]:
+    return {
+        "id": new_id("run"),
+        "event_id": event_id,
+        "handler": handler,
+        "state": "waiting",
+        "due_at": now,
+        "created_at": now,
+    }
+
+
+_LOST = "the worker stopped in the middle of this attempt"
+
+
+def _reaped(*, over: bool, now: float) -> dict[str, Any]:
+    ended = {"state": "failed", "finished_at": now} if over else {"state": "waiting", "due_at": now}
+    return {**ended, "lease_until": None, "error": _LOST}
+
+
+def _lost_row(run: RowMapping, now: float) -> dict[str, Any]:
+    return {
+        "run_id": run["id"],
+        "number": run["attempt"],
+        "outcome": "lost",
+        "worker": run["worker"],
+        "started_at": run["started_at"],
+        "finished_at": now,
+        "error": _LOST,
+    }

@@ -1,0 +1,165 @@
+"""The tables, the same on SQLite and PostgreSQL. Times are Unix seconds.
+
+The words are those of the README. What changes often and what people look for stands near the top.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+#: What deliveries told us, each once. Append-only but for `state`.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("state", Text, nullable=False),  # waiting -> dispatched; quarantined stays
+    Column("type", Text, nullable=False),
+    Column("kind", Text),
+    Column("job_id", Text),
+    Column("tool", Text),
+    Column("road", Text, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("occurred_at", Double, nullable=False),
+    Column("message_id", Text),  # the provider's id of the message, the same on its retries
+    Column("fact", Text),  # the same by whichever road it came
+    Column("reason", Text),  # why it is in quarantine
+    Column("headers", Text, nullable=False),  # a JSON object
+    Column("body", LargeBinary, nullable=False),  # the exact bytes that were signed
+    CheckConstraint("state IN ('waiting', 'dispatched', 'quarantined')", name="events_state"),
+    UniqueConstraint("source", "message_id", name="events_message"),
+    UniqueConstraint("source", "fact", name="events_fact"),
+)
+Index("events_job", events.c.job_id)
+Index(
+    "events_waiting",
+    events.c.id,
+    sqlite_where=text("state = 'waiting'"),
+    postgresql_where=text("state = 'waiting'"),
+)
+
+#: Deliveries that made no event: refused ones with the reason, and further copies of what is stored.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("status", Integer, nullable=False),  # what the sender was answered
+    Column("received_at", Double, nullable=False),
+    Column("event_id", Text),  # the event it is a copy of
+    Column("message_id", Text),
+    Column("skew", Double),  # seconds its timestamp was ahead of our clock
+    Column("sender", Text),  # the address it came from
+    Column("unlisted", Integer, nullable=False, server_default="0"),  # like ones before it that got no row, in a flood
+    Column("size", BigInteger),  # of the body, as far as it was read
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # its beginning
+    CheckConstraint("verdict IN ('refused', 'duplicate')", name="deliveries_verdict"),
+)
+Index("deliveries_received", deliveries.c.received_at)
+
+#: One handler on one event.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("event_id", Text, ForeignKey("events.id", ondelete="CASCADE"), nullable=False),
+    Column("handler", Text, nullable=False),
+    Column("state", Text, nullable=False),  # waiting -> running -> done | failed; a retry waits again
+    Column("due_at", Double, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),  # tries begun since it was last asked for
+    Column("worker", Text),
+    Column("lease_until", Double),
+    Column("token", Integer, nullable=False, server_default="0"),  # grows with each claim; an older one may not finish
+    Column("error", Text),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    CheckConstraint("state IN ('waiting', 'running', 'done', 'failed')", name="runs_state"),
+    CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="runs_lease"),
+    CheckConstraint("(state IN ('done', 'failed')) = (finished_at IS NOT NULL)", name="runs_finished"),
+    UniqueConstraint("event_id", "handler", name="runs_event_handler"),
+)
+# Both are partial: what a claim costs does not depend on how much was done before.
+Index(
+    "runs_due",
+    runs.c.handler,
+    runs.c.due_at,
+    sqlite_where=text("state = 'waiting'"),
+    postgresql_where=text("state = 'waiting'"),
+)
+Index(
+    "runs_leased",
+    runs.c.lease_until,
+    sqlite_where=text("state = 'running'"),
+    postgresql_where=text("state = 'running'"),
+)
+
+#: Every try of every run. Append-only.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("worker", Text),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double, nullable=False),
+    Column("error", Text),
+    CheckConstraint("outcome IN ('done', 'retry', 'failed', 'lost')", name="attempts_outcome"),
+)
+Index("attempts_run", attempts.c.run_id)
+
+#: Steps that handlers asked to make once.
+steps = Table(
+    "steps",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("begun_at", Double, nullable=False),
+    Column("done_at", Double),
+)
+
+#: Webhooks registered at providers.
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("id", Text, primary_key=True),  # the provider's
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),  # a JSON list
+    Column("description", Text),
+    Column("created_at", Double, nullable=False),
+    Column("deleted_at", Double),
+)
+
+#: Signing secrets, sealed. One that was replaced stays valid for a while.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("endpoint_id", Text),
+    Column("sealed", Text, nullable=False),
+    Column("last4", Text, nullable=False),
+    Column("valid_from", Double, nullable=False),
+    Column("valid_until", Double),
+)
+Index("secrets_source", secrets.c.source)

@@ -1,0 +1,94 @@
+"""Keep one worker process beside the door: handlers that crash, hang or eat memory do it there, not here."""
+
+import asyncio
+import os
+import sys
+import time
+
+import structlog
+
+from .errors import ConfigError
+
+log = structlog.get_logger(__name__)
+
+#: Seconds before a worker that died is started again: doubles up to the second value.
+RESTART = (0.5, 30.0)
+
+#: A worker that ran this long, seconds, was fine.
+STEADY = 60.0
+
+
+class Supervisor:
+    """Starts a worker process, wakes it, and starts another when it dies."""
+
+    def __init__(self, *, grace: float) -> None:
+        self._grace = grace
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+        self._number = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether a worker is running."""
+        return self._process is not None and self._process.returncode is None
+
+    def wake(self) -> None:
+        """Tell the worker that there is something new. It would find out by itself, only later."""
+        pipe = self._process.stdin if self._process else None
+        # One unread byte is as good as many.
+        if pipe and not pipe.is_closing() and pipe.transport.get_write_buffer_size() == 0:
+            pipe.write(b"\n")
+
+    async def run(self) -> None:
+        """Keep a worker running until `stop`. Raises ConfigError if the first one cannot even start."""
+        pause, dead = RESTART[0], None
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            name = self._name()
+            code = await self._one(name, dead)
+            if self._stopping.is_set():
+                return
+            if code == 2 and dead is None:
+                raise ConfigError("the worker cannot start; its error stands above")
+            pause = RESTART[0] if time.monotonic() - began > STEADY else min(pause * 2, RESTART[1])
+            log.error("worker_died", worker=name, code=code, restart_in=pause)
+            dead = name
+            await self._rest(pause)
+
+    async def stop(self) -> None:
+        """Let the worker drain, then end it."""
+        self._stopping.set()
+        if self._process is None or self._process.returncode is not None:
+            return
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(self._grace + 5):
+                await self._process.wait()
+        except TimeoutError:
+            log.error("worker_killed", pid=self._process.pid)
+            self._process.kill()
+            await self._process.wait()
+
+    async def _one(self, name: str, dead: str | None) -> int:
+        arguments = ["-m", "receiver", "worker", "--supervised", "--name", name]
+        if dead:
+            arguments += ["--after", dead]
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in a terminal stops us; we stop the worker
+        )
+        return await self._process.wait()
+
+    def _name(self) -> str:
+        self._number += 1
+        return f"{os.uname().nodename}:{os.getpid()}.{self._number}"
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass

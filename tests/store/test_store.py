@@ -1,0 +1,71 @@
+"""The schema, the clock and what happens when the database is not there."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from receiver.errors import ConfigError, Unavailable
+from receiver.store import Store
+from receiver.store.tables import metadata
+
+
+async def test_the_migrations_make_exactly_the_tables_of_the_code(store):
+    def differences(connection):
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    async with store.database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_migrating_twice_changes_nothing(store):
+    await store.migrate()
+    await store.check()
+
+
+async def test_an_empty_database_is_refused_with_the_command_to_run(tmp_path):
+    store = Store(f"sqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(ConfigError, match="receiver migrate"):
+        await store.check()
+    await store.close()
+
+
+async def test_a_database_that_is_not_there_is_unavailable(tmp_path):
+    store = Store(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
+    with pytest.raises(Unavailable, match="unable to open"):
+        await store.check()
+    await store.close()
+
+
+async def test_a_server_that_is_not_there_is_unavailable_and_its_password_is_not_told():
+    store = Store("postgresql://user:hunter2@127.0.0.1:1/none")
+    with pytest.raises(Unavailable) as caught:
+        await store.check()
+    assert "hunter2" not in str(caught.value)
+    await store.close()
+
+
+async def test_migrating_makes_the_folder_of_the_database(tmp_path):
+    store = Store(f"sqlite:///{tmp_path / 'a' / 'b' / 'receiver.db'}")
+    await store.migrate()
+    await store.check()
+    await store.close()
+
+
+async def test_sqlite_is_set_to_survive_a_power_failure(tmp_path):
+    store = Store(f"sqlite:///{tmp_path / 'receiver.db'}")
+    await store.migrate()
+    async with store.database.write() as connection:
+        settings = {
+            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    await store.close()
+
+
+async def test_postgresql_tells_the_time_itself(postgres):
+    store = Store(postgres)
+    async with store.database.read() as connection:
+        first = await store.database.now(connection)
+        assert await store.database.now(connection) > first > 1.7e9
+    await store.close()
