@@ -140,8 +140,7 @@ class Dispatcher:
         for claimed in self._running.values():
             busy[claimed.handler] = busy.get(claimed.handler, 0) + 1
         return {
-            name: max(0, min(room, handler.concurrency - busy.get(name, 0)))
-            for name, handler in self._handlers.items()
+            name: max(0, min(room, handler.concurrency - busy.get(name, 0))) for name, handler in self._handlers.items()
         }
 
     def _has_room(self) -> bool:

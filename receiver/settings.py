@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Encrypts stored signing secrets. Several, newest first, separated by commas, while one is replaced.",
+        description="Encrypts stored signing secrets. Several, newest first, with commas, while one is replaced.",
     )
     handlers: Listed = Field(
         ("handlers",), description="Folders and modules with handlers, separated by commas. Plugins are found anyway."

@@ -20,7 +20,7 @@ class Vault:
             self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
         except ValueError:
             raise ConfigError(
-                "RECEIVER_SECRET_KEY is not a key: make one with `receiver secrets key`, several are separated by commas"
+                "RECEIVER_SECRET_KEY is not a key: make one with `receiver secrets key`; commas separate several"
             ) from None
 
     def __bool__(self) -> bool:

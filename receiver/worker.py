@@ -26,7 +26,9 @@ from .store import Claimed, Store
 log = structlog.get_logger(__name__)
 
 
-def run_worker(settings: Settings, *, name: str | None = None, after: str | None = None, supervised: bool = False) -> None:
+def run_worker(
+    settings: Settings, *, name: str | None = None, after: str | None = None, supervised: bool = False
+) -> None:
     """Run handlers until SIGTERM or SIGINT, then drain.
 
     `after` names a worker that died: its runs are taken over at once. A `supervised` worker is woken by

@@ -50,6 +50,7 @@ class Writer:
 
     async def run(self) -> None:
         """Commit what is waiting, until `stop`; then what is left."""
+        batch: list[_Waiting] = []
         try:
             while self._waiting or self._refusals or not self._stopping:
                 self._work.clear()
@@ -61,7 +62,7 @@ class Writer:
                     await self._commit(batch, refusals)
         finally:
             self._stopping = True
-            _answer_all(self._waiting, Unavailable("the receiver is stopping", retry_after=1))
+            _answer_all(batch + self._waiting, Unavailable("the receiver is stopping", retry_after=1))
 
     def stop(self) -> None:
         """Take nothing more; `run` ends when all that is waiting is stored."""

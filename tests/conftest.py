@@ -112,5 +112,7 @@ def _database(url: str, name: str) -> str:
 @pytest.fixture(scope="session")
 def vectors() -> list[dict[str, object]]:
     """VideoGen's signature vectors."""
-    loaded: list[dict[str, object]] = json.loads((SAMPLES / "delivery" / "signature-vectors.json").read_text())["vectors"]
+    loaded: list[dict[str, object]] = json.loads((SAMPLES / "delivery" / "signature-vectors.json").read_text())[
+        "vectors"
+    ]
     return loaded

@@ -56,6 +56,6 @@ def _cell(column: str, value: object) -> str:
 
 def _plain(text: str) -> str:
     """Return text from outside so that it is shown, not obeyed: no markup, no control characters."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text).replace(
-        "[", "\\["
-    )
+    return "".join(
+        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
+    ).replace("[", "\\[")

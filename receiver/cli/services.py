@@ -88,9 +88,9 @@ def emulator(
     disorder: Annotated[Share, typer.Option(help="Share of deliveries held back behind later ones.")] = 0.0,
     wrong_signature: Annotated[Share, typer.Option(help="Share first sent with a wrong signature.")] = 0.0,
     delay: Annotated[float, typer.Option(min=0, help="Longest extra wait before a delivery, seconds.")] = 0.0,
-    url_seconds: Annotated[float, typer.Option(help="Life of signed URLs; 0 sends them expired.")] = 3600.0,
+    url_seconds: Annotated[float, typer.Option(help="Life of signed URLs; 0 sends them expired.")] = 604800.0,
     retry_scale: Annotated[float, typer.Option(min=0, help="Multiplies the waits between retries.")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="Makes the shares above repeatable.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, other faults; the same seed, the same faults.")] = 0,
 ) -> None:
     """Be VideoGen, offline: takes jobs, makes files, sends signed deliveries."""
     logs.configure(format="console", level="info")

@@ -42,7 +42,7 @@ class Store:
     async def migrate(self) -> None:
         """Bring the database to this version's schema."""
         if self.database.is_sqlite:
-            Path(self.url.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(self.url)
         async with self.database.write() as connection:
             await connection.run_sync(migrate)
 
@@ -58,3 +58,7 @@ class Store:
     async def close(self) -> None:
         """Close all connections."""
         await self.database.close()
+
+
+def _make_folder(url: str) -> None:
+    Path(url.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)

@@ -90,8 +90,8 @@ class Endpoints:
     async def reseal(self, sealed: Sequence[tuple[str, str]]) -> None:
         """Replace the sealed text of secrets, given as pairs of id and text."""
         async with self._database.write() as connection:
-            for id, text in sealed:
-                await connection.execute(update(secrets).where(secrets.c.id == id).values(sealed=text))
+            for secret_id, text in sealed:
+                await connection.execute(update(secrets).where(secrets.c.id == secret_id).values(sealed=text))
 
     async def forget_expired(self, *, now: float) -> int:
         """Delete secrets that no longer count; return how many."""

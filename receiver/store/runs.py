@@ -1,9 +1,9 @@
 """Runs: one handler on one event, from fan-out to its end.
 
-    waiting ──claim──▶ running ──done──▶ done
-       ▲                  │
-       ├──retry, release──┤
-       └──lease ended─────┴──failed, out of attempts──▶ failed
+waiting ──claim──▶ running ──done──▶ done
+   ▲                  │
+   ├──retry, release──┤
+   └──lease ended─────┴──failed, out of attempts──▶ failed
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -70,7 +70,7 @@ class Runs:
         worker: str,
         lease: float,
         finished: Sequence[Finished],
-        wanted: Callable[[RowMapping], Iterable[str]],
+        wanted: Callable[[Mapping[str, Any]], Iterable[str]],
         free: Mapping[str, int],
     ) -> Turn:
         """Record what ended, fan new events out, and claim due runs: one transaction, one fsync.
@@ -90,7 +90,7 @@ class Runs:
         return Turn(claimed=claimed, lost=lost, more=more, next_due=next_due)
 
     async def _fan_out(
-        self, connection: AsyncConnection, wanted: Callable[[RowMapping], Iterable[str]], now: float
+        self, connection: AsyncConnection, wanted: Callable[[Mapping[str, Any]], Iterable[str]], now: float
     ) -> bool:
         query = (
             select(*(events.c[name] for name in _MATCHED))
@@ -102,7 +102,7 @@ class Runs:
         found = (await connection.execute(query)).mappings().all()
         if not found:
             return False
-        made = [_run_row(event["id"], handler, now) for event in found for handler in wanted(event)]
+        made = [_run_row(event["id"], handler, now) for event in found for handler in wanted(dict(event))]
         if made:
             await connection.execute(self._insert(runs).on_conflict_do_nothing(), made)
         ids = [event["id"] for event in found]
@@ -136,7 +136,7 @@ class Runs:
         if not rows:
             return []
         wanted = select(events).where(events.c.id.in_([row["event_id"] for row in rows]))
-        found = {event["id"]: event for event in (await connection.execute(wanted)).mappings()}
+        found = {event["id"]: dict(event) for event in (await connection.execute(wanted)).mappings()}
         return [
             Claimed(
                 **{name: row[name] for name in ("id", "handler", "attempt", "token", "due_at")},
@@ -223,8 +223,8 @@ class Runs:
     async def counts(self) -> dict[str, int]:
         """Return how many runs there are in each state."""
         async with self._database.read() as connection:
-            found = await connection.execute(select(runs.c.state, func.count()).group_by(runs.c.state))
-            return {state: number for state, number in found}
+            found = await connection.execute(select(runs.c.state, func.count().label("number")).group_by(runs.c.state))
+            return {row.state: row.number for row in found}
 
     async def recent(self, *, state: str | None = None, limit: int = 50) -> list[RowMapping]:
         """Return the newest runs with their event's source, type and job, newest first."""

@@ -1,0 +1,159 @@
+"""Look at everything that must be right before a delivery can be taken and handled."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from .endpoints import Registrar
+from .errors import ConfigError, ReceiverError, Unavailable
+from .keyring import Keyring
+from .outbound import create_client
+from .registry import find_handlers, find_sources
+from .settings import Settings
+from .sources import Source
+from .store import Store
+
+#: How far back refused deliveries are looked at, seconds.
+_LOOKBACK = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One line of the doctor's report. Only `"wrong"` needs you to act."""
+
+    name: str
+    state: Literal["fine", "note", "wrong"]
+    text: str
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Return what is fine, what is worth a note and what is wrong, one line each."""
+    store = Store(settings.database_url)
+    try:
+        async with create_client(allow=settings.outbound_allow) as http:
+            return [check async for check in _checks(settings, store, http)]
+    finally:
+        await store.close()
+
+
+async def _checks(settings: Settings, store: Store, http: httpx.AsyncClient) -> AsyncIterator[Check]:
+    yield _settings(settings)
+    stored = await _store(store)
+    yield stored
+    sources = find_sources()
+    there = stored.state == "fine"
+    yield await _secrets(settings, store, sources) if there else _skipped("secrets")
+    yield await _public_url(settings, http)
+    yield await _endpoints(settings, store, sources, http) if there else _skipped("endpoints")
+    yield await _clock(store) if there else _skipped("clock")
+    yield _handlers(settings)
+
+
+def _settings(settings: Settings) -> Check:
+    if platform := settings.throwaway_disk():
+        return Check(
+            name="settings", state="wrong", text=f"SQLite on a disk that is lost at each deploy ({platform} is set)"
+        )
+    engine = "SQLite" if settings.sqlite_path else "PostgreSQL"
+    return Check(name="settings", state="fine", text=f"readable; events live in {engine}")
+
+
+async def _store(store: Store) -> Check:
+    try:
+        await store.check()
+    except ConfigError as error:
+        if store.database.is_sqlite:
+            return Check(
+                name="store", state="note", text="no database yet: `receiver serve` or `receiver migrate` makes it"
+            )
+        return Check(name="store", state="wrong", text=str(error))
+    except Unavailable as error:
+        if store.database.is_sqlite and "unable to open" in str(error):
+            return Check(name="store", state="wrong", text="its folder is missing or not readable")
+        return Check(name="store", state="wrong", text=str(error))
+    counts = await store.runs.counts()
+    told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none yet"
+    return Check(name="store", state="fine", text=f"answers, schema is current; runs: {told}")
+
+
+async def _secrets(settings: Settings, store: Store, sources: dict[str, Source]) -> Check:
+    try:
+        keyring = Keyring(store=store, sources=sources, settings=settings, clock=time.time)
+        await keyring.load()
+    except ConfigError as error:
+        return Check(name="secrets", state="wrong", text=str(error))
+    found = {name: len(keyring.keys(name)) for name in sources}
+    told = ", ".join(f"{name} {number}" for name, number in found.items())
+    if not any(found.values()):
+        text = "no signing secret for any source: every delivery will be refused until `register-webhook` has run"
+        return Check(name="secrets", state="wrong", text=text)
+    if not settings.secret_keys:
+        return Check(
+            name="secrets", state="note", text=f"{told}; RECEIVER_SECRET_KEY is not set, so none can be stored"
+        )
+    return Check(name="secrets", state="fine", text=f"live keys: {told}")
+
+
+async def _public_url(settings: Settings, http: httpx.AsyncClient) -> Check:
+    url = settings.public_url
+    if not url:
+        return Check(name="public URL", state="note", text="RECEIVER_PUBLIC_URL is not set, so it cannot be tried")
+    host = urlsplit(url).hostname or ""
+    if not url.startswith("https://") and host not in settings.outbound_allow:
+        return Check(name="public URL", state="wrong", text="providers deliver to https only")
+    try:
+        answer = await http.get(f"{url}/healthz")
+    except (httpx.HTTPError, ReceiverError) as error:
+        return Check(name="public URL", state="wrong", text=f"{host} does not answer from here: {type(error).__name__}")
+    if answer.status_code != 200 or answer.json().get("status") != "ok":
+        return Check(name="public URL", state="wrong", text=f"{host} answers, but it is not a receiver")
+    return Check(name="public URL", state="fine", text=f"{host} reaches a receiver")
+
+
+async def _endpoints(settings: Settings, store: Store, sources: dict[str, Source], http: httpx.AsyncClient) -> Check:
+    told, wrong = [], False
+    for name, source in sources.items():
+        if settings.provider(name).api_key is None:
+            told.append(f"{name}: no {name.upper()}_API_KEY, not looked at")
+            continue
+        registrar = Registrar(source=source, settings=settings, store=store, http=http)
+        try:
+            findings = await registrar.check()
+        except ReceiverError as error:
+            told.append(f"{name}: {error}")
+            wrong = True
+            continue
+        drifted = [finding for finding in findings if finding.drift]
+        wrong = wrong or bool(drifted)
+        told.append(
+            f"{name}: " + ("; ".join(str(one) for one in drifted) or f"{len(findings)} registered, none drifted")
+        )
+    return Check(name="endpoints", state="wrong" if wrong else "fine", text="; ".join(told) or "no sources")
+
+
+async def _clock(store: Store) -> Check:
+    recent = await store.events.deliveries(since=time.time() - _LOOKBACK, limit=1000)
+    off = sorted(row["skew"] for row in recent if row["reason"] in ("stale-timestamp", "future-timestamp"))
+    good = [row for row in await store.events.recent(limit=1000) if row["received_at"] > time.time() - _LOOKBACK]
+    if len(off) >= 3 and len(off) > len(good):
+        text = f"most genuine deliveries of the last day are off by about {off[len(off) // 2]:.0f} s: set this machine's clock"
+        return Check(name="clock", state="wrong", text=text)
+    return Check(name="clock", state="fine", text="no sign of a clock that is wrong")
+
+
+def _handlers(settings: Settings) -> Check:
+    try:
+        found = find_handlers(settings.handlers)
+    except ConfigError as error:
+        return Check(name="handlers", state="wrong", text=str(error))
+    if not found:
+        return Check(name="handlers", state="note", text="none: events are stored, and nothing is done with them")
+    return Check(name="handlers", state="fine", text=", ".join(handler.name for handler in found))
+
+
+def _skipped(name: str) -> Check:
+    return Check(name=name, state="note", text="not looked at, as the store is not there")

@@ -1,0 +1,36 @@
+"""VideoGen (https://videogen.io): Standard Webhooks, endpoints by API, results as signed URLs."""
+
+from collections.abc import Iterable, Sequence
+
+import httpx
+
+from ... import signatures
+from ...events import Reading
+from ...settings import Provider
+from .api import VideoGenApi
+from .reading import EVENTS, read
+
+__all__ = ["VideoGen", "VideoGenApi"]
+
+
+class VideoGen:
+    """The source `videogen`."""
+
+    name = "videogen"
+    events: Sequence[str] = EVENTS
+
+    def decode_secret(self, secret: str) -> bytes:
+        """Return the key bytes of a signing secret. Raises ConfigError if it must not be used."""
+        return signatures.decode_secret(secret)
+
+    def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
+        """Return the delivery's `webhook-id`. Raises BadSignature and nothing else."""
+        return signatures.verify(headers, body, keys=keys, now=now)
+
+    def read(self, body: bytes) -> Reading:
+        """Return what a body says. Raises Unreadable and nothing else."""
+        return read(body)
+
+    def client(self, http: httpx.AsyncClient, provider: Provider) -> VideoGenApi:
+        """Return VideoGen's API. Raises ConfigError if `VIDEOGEN_API_KEY` is not set."""
+        return VideoGenApi(http, provider)

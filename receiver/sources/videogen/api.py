@@ -1,0 +1,149 @@
+"""VideoGen's API, as far as the receiver needs it."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...errors import ProviderError
+from ...events import Output, seconds
+from ...settings import Provider
+from .. import Registered
+from . import outputs
+from .connection import Connection
+from .wire import name
+
+_ENDPOINTS = "/v1/webhooks/endpoints"
+_EXECUTIONS = "/v1/tools/executions"
+
+#: Jobs that are no tool executions. Only a hint that saves a call: ids may change their looks.
+_OTHER_JOBS = ("vg_work_", "vg_expo_", "vg_mesg_", "vg_file_")
+
+#: "Not a tool execution", "not now": asking for the file itself may still work.
+_ASK_ELSEWHERE = (400, 403, 404, 429)
+
+
+class VideoGenApi:
+    """A client for one API key. Every call raises ProviderError if it is refused or fails; none is repeated.
+
+    A 429 is either the hourly limit of one endpoint or the end of the credits: `code` tells which
+    (`"insufficient_credits"`).
+
+    Source: https://docs.videogen.io (read 2026-10). All times are Unix seconds.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, provider: Provider, *, clock: Callable[[], float] = time.time) -> None:
+        self._connection = Connection(http, provider, clock=clock)
+
+    async def me(self) -> dict[str, Any]:
+        """Return whose key this is: `apiKeyId`, `apiKeyNickname`, `email`, `displayName`, `teamId`."""
+        return await self._connection.ask("GET", "/v1/me")
+
+    async def create_endpoint(self, url: str, events: Sequence[str], description: str) -> Registered:
+        """Register a webhook. The answer is the only one that has the signing secret."""
+        body = {"url": url, "events": list(events), "description": description}
+        registered = _registered(await self._connection.ask("POST", _ENDPOINTS, body=body))
+        if registered is None:
+            raise ProviderError("VideoGen registered the webhook but did not say under which id", status=201)
+        return registered
+
+    async def endpoints(self) -> list[Registered]:
+        """Return all registered webhooks of the account, without their secrets."""
+        found = [_registered(item) for item in await self._connection.list(_ENDPOINTS, "endpoints")]
+        return [item for item in found if item]
+
+    async def delete_endpoint(self, id: str) -> None:
+        """Remove a webhook. One that is already gone is fine."""
+        try:
+            await self._connection.ask("DELETE", f"{_ENDPOINTS}/{_segment(id)}")
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+
+    async def submit(self, tool: str, parameters: Mapping[str, Any]) -> str:
+        """Start a tool, named as in its path (`"generate-sound-effect"`); return the `toolExecutionId`.
+
+        There is no idempotency key: after an error without a status the tool may run all the same.
+        """
+        answer = await self._connection.ask("POST", f"/v1/tools/{_segment(tool)}", body=dict(parameters))
+        execution_id = name(answer.get("toolExecutionId"))
+        if execution_id is None:
+            raise ProviderError("VideoGen took the job but did not say under which id", status=202)
+        return execution_id
+
+    async def execution(self, id: str) -> dict[str, Any]:
+        """Return a tool execution. URLs with less than an hour left are signed anew."""
+        return await self._connection.ask("GET", f"{_EXECUTIONS}/{_segment(id)}")
+
+    async def cancel(self, id: str) -> None:
+        """Ask for the end of a tool execution. It may still succeed: its event says how it ended."""
+        await self._connection.ask("POST", f"{_EXECUTIONS}/{_segment(id)}/cancel")
+
+    async def hydrate(self, file_id: str) -> dict[str, Any]:
+        """Return a file with all its URLs signed anew."""
+        return await self._connection.ask("POST", f"/v1/files/{_segment(file_id)}/hydrate")
+
+    async def voices(self) -> list[dict[str, Any]]:
+        """Return the voices. Text-to-speech takes those with `supportsDirectToolExecution`."""
+        return await self._connection.list("/v1/resources/tts-voices", "ttsVoices")
+
+    async def actors(self) -> list[dict[str, Any]]:
+        """Return the entities that avatars are made of; their `entityId` is the tool's `actorEntityId`."""
+        return await self._connection.list("/v1/entities", "entities", entityType="ACTOR")
+
+    async def refresh(self, output: Output, *, job_id: str | None) -> Output:
+        """Return the output with a URL that works now, or with none if there is none yet.
+
+        The execution is asked first, which answers for all its files. It keeps URLs that have an hour
+        left: if the URL we have comes back, it may be the one that failed, so the file itself is asked.
+        """
+        if job_id and not job_id.startswith(_OTHER_JOBS):
+            fresh = await self._from_execution(output, job_id)
+            if fresh and fresh.url and fresh.url != output.url:
+                return _merged(output, fresh)
+        return _merged(output, outputs.of_file(await self.hydrate(output.id), id=output.id))
+
+    async def _from_execution(self, wanted: Output, job_id: str) -> Output | None:
+        try:
+            found = outputs.of_job(await self.execution(job_id))
+        except ProviderError as error:
+            if error.status not in _ASK_ELSEWHERE:
+                raise
+            return None
+        return next((item for item in found if item.id == wanted.id), None)
+
+
+def _segment(id: str) -> str:
+    # Nothing but dots would climb to another path; nothing at all would name the whole collection.
+    if not id.strip("."):
+        raise ProviderError("this is not an id at VideoGen, so nothing was asked")
+    return quote(id, safe="", errors="replace")
+
+
+def _registered(item: Mapping[str, Any]) -> Registered | None:
+    endpoint_id, url, events = name(item.get("endpointId")), item.get("url"), item.get("events")
+    if endpoint_id is None or not isinstance(url, str):
+        return None
+    return Registered(
+        id=endpoint_id,
+        url=url,
+        events=tuple(event for event in events if isinstance(event, str)) if isinstance(events, list) else (),
+        description=name(item.get("description")),
+        created_at=seconds(item.get("createdAt")),
+        secret=name(item.get("signingSecret")),
+        last4=name(item.get("signingSecretLast4")),
+    )
+
+
+def _merged(old: Output, new: Output) -> Output:
+    return dataclasses.replace(
+        old,
+        type=new.type or old.type,
+        url=new.url,
+        expires_at=new.expires_at,
+        size=old.size if new.size is None else new.size,
+        temporary=old.temporary or new.temporary,
+    )

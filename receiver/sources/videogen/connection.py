@@ -1,0 +1,113 @@
+"""One question to VideoGen's API and its answer. Nothing is asked twice: that is for the caller to decide."""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from ...errors import ConfigError, ProviderError, Unreadable
+from ...settings import Provider
+from .reason import clean
+from .refusal import refusal
+from .wire import mappings, parse
+
+BASE_URL = "https://api.videogen.io"
+
+#: Seconds for one call, with the reading of its answer.
+TIMEOUT = 60.0
+
+#: Bytes of an answer that are read. The largest, an execution with 100 results, has some hundred thousand.
+LARGEST = 16 * 2**20
+
+#: Entries of a list to ask for at once, and how many pages a list may have.
+PAGE, PAGES = 100, 100
+
+
+class Connection:
+    """The API under one key. The key is in no error and no repr."""
+
+    def __init__(self, http: httpx.AsyncClient, provider: Provider, *, clock: Callable[[], float] = time.time) -> None:
+        if provider.api_key is None:
+            raise ConfigError("VIDEOGEN_API_KEY is not set: make a key in VideoGen's developer settings")
+        if not re.fullmatch(r"[\x21-\x7e]+", provider.api_key.get_secret_value()):
+            raise ConfigError("VIDEOGEN_API_KEY has characters that no key has: copy it again")
+        self._http = http
+        self._key = provider.api_key
+        self._base_url = _checked(provider.base_url or BASE_URL)
+        self._clock = clock
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the JSON object that is answered, an empty one for no content.
+
+        Raises ProviderError for every other outcome; its `status` is 0 if no answer came.
+        """
+        request = self._http.build_request(
+            method, self._base_url + path, params=params, json=body, headers=self._headers()
+        )
+        answer, content = await self._send(request)
+        if not answer.is_success:
+            raise refusal(answer, content, now=self._clock(), key=self._key.get_secret_value())
+        if not content:
+            return {}
+        try:
+            return parse(content)
+        except Unreadable as error:
+            raise ProviderError(f"VideoGen's answer makes no sense: {error}", status=answer.status_code) from None
+
+    async def list(self, path: str, key: str, **query: str) -> list[dict[str, Any]]:
+        """Return all entries of a list, from all its pages. `key` is its name in the answer."""
+        found: list[dict[str, Any]] = []
+        params = {"limit": str(PAGE), **query}
+        for _ in range(PAGES):
+            page = await self.ask("GET", path, params=params)
+            found += mappings(page.get(key))
+            cursor = page.get("nextCursor")
+            if not page.get("hasMore") or not isinstance(cursor, str):
+                return found
+            params["cursor"] = cursor
+        raise ProviderError(f"VideoGen's list at {path} does not end", status=200)
+
+    async def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        content = bytearray()
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                answer = await self._http.send(request, stream=True, follow_redirects=False)
+                try:
+                    async for chunk in answer.aiter_bytes():
+                        content += chunk
+                        if len(content) > LARGEST:
+                            raise ProviderError("VideoGen's answer is too large", status=answer.status_code)
+                finally:
+                    await answer.aclose()
+        except (httpx.HTTPError, TimeoutError) as error:
+            # The cause is not shown: it holds the request, and that holds the key.
+            why = clean(f"{type(error).__name__} {error}")
+            raise ProviderError(f"no answer from {request.url.host}: {why}") from None
+        return answer, bytes(content)
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "authorization": f"Bearer {self._key.get_secret_value()}",
+            "accept": "application/json",
+            "x-videogen-client": "media-receiver",
+        }
+
+
+def _checked(base_url: str) -> str:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("https", "http") or not url.host or url.userinfo or url.query:
+        raise ConfigError(f"VIDEOGEN_BASE_URL cannot work: write it like {BASE_URL}")
+    return base_url.rstrip("/")

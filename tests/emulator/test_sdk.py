@@ -1,0 +1,179 @@
+"""The official SDK 2.5.3, unchanged, over real sockets."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import pytest
+import standardwebhooks
+import svix
+from videogen import AsyncVideoGen, VideoGen, VideoGenError, verify_webhook_signature
+
+from receiver.emulator import Knobs, create_emulator, media
+from receiver.emulator import VideoGen as Account
+from receiver.emulator.tools import TOOLS
+
+from .conftest import ALL, Inbox, Serve
+from .test_videogen import MINIMAL
+
+FAST = {"poll_interval_ms": 5, "timeout_ms": 5000}
+
+
+@dataclass
+class Stage:
+    """An emulator behind a socket, and the SDK before it."""
+
+    sdk: VideoGen
+    url: str
+    account: Account
+
+    async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+
+@pytest.fixture
+async def stage(serve: Serve) -> AsyncIterator[Stage]:
+    app = create_emulator(Knobs(seconds=0.02, retry_scale=0))
+    async with serve(app) as url:
+        with VideoGen(api_key="sk_videogen_live_x", base_url=url) as sdk:
+            # The first answer tells that the emulator is up.
+            assert (await asyncio.to_thread(sdk.account.get_me))["api_key_id"] == "vg_key_emulator"
+            yield Stage(sdk, url, app.state.videogen)
+
+
+async def test_webhooks_are_made_listed_and_deleted(stage: Stage) -> None:
+    webhooks = stage.sdk.webhooks
+    made = [
+        await stage.call(
+            webhooks.create_webhook_endpoint,
+            url="http://127.0.0.1:9/in",
+            events=ALL,
+            description=f"app:{name}",
+        )
+        for name in "abc"
+    ]
+    page = await stage.call(webhooks.list_webhook_endpoints, limit=2)
+    rest = await stage.call(webhooks.list_webhook_endpoints, limit=2, cursor=page["next_cursor"])
+    assert [each["description"] for each in page["endpoints"] + rest["endpoints"]] == [
+        "app:c",
+        "app:b",
+        "app:a",
+    ]
+    assert await stage.call(webhooks.delete_webhook_endpoint, endpoint_id=made[0]["endpoint_id"]) is None
+    with pytest.raises(VideoGenError) as caught:
+        await stage.call(webhooks.delete_webhook_endpoint, endpoint_id=made[0]["endpoint_id"])
+    assert (caught.value.status, caught.value.body["code"]) == (404, "not_found")
+    assert caught.value.request_id
+
+
+async def test_every_tool_can_be_waited_for(stage: Stage) -> None:
+    for tool in TOOLS:
+        name = {"image-3d-effect": "image3d_effect"}.get(tool.path, tool.path.replace("-", "_"))
+        parameters = {"prompt": "a"} | MINIMAL.get(tool.path, {})
+        run = getattr(stage.sdk.tools, f"{name}_and_wait")
+        done = await stage.call(run, **parameters, **FAST)
+        assert (done["status"], done["tool_type"], len(done["results"])) == ("succeeded", tool.type, 1)
+
+
+async def test_what_the_seeds_call_their_parameters_still_works(stage: Stage) -> None:
+    tools = stage.sdk.tools
+    speech = await stage.call(tools.text_to_speech_and_wait, tts_text="Hello", voice_id="v", **FAST)
+    audio = speech["results"][0]["file_id"]
+    for call, parameters in (
+        (tools.generate_sound_effect, {"prompt": "a", "duration_seconds": 2, "prompt_influence": 0.5}),
+        (
+            tools.generate_video_clip,
+            {"image_file_ids": ["vg_file_a"], "aspect_ratio": {"width": 16, "height": 9}},
+        ),
+        (tools.generate_video_clip, {"video_file_id": "vg_file_a", "generate_audio": True}),
+        (tools.generate_avatar, {"avatar_presenter_id": "vg_pres_emulator", "audio_storage_file_id": audio}),
+        (tools.generate_avatar, {"actor_entity_id": "vg_enti_emulator", "audio_file_id": audio}),
+        (tools.upscale_image, {"image_storage_file_id": "vg_file_a"}),
+        (
+            tools.upscale_video,
+            {"video_storage_file_id": "vg_file_a", "num_results": 2, "is_output_temporary": True},
+        ),
+    ):
+        started = await stage.call(call, **parameters)
+        assert set(started) == {"tool_execution_id"}
+    await stage.account.settled()
+    listed = await stage.call(tools.list_tool_executions, limit=200, self_only=True)
+    assert {each["status"] for each in listed["tool_executions"]} == {"succeeded"}
+    assert [result["file"]["scope"] for result in listed["tool_executions"][0]["results"]] == ["TEMPORARY"] * 2
+
+
+async def test_a_job_can_be_looked_at_and_cancelled(stage: Stage) -> None:
+    tools = stage.sdk.tools
+    job = (await stage.call(tools.generate_music, prompt="a"))["tool_execution_id"]
+    assert await stage.call(tools.cancel_tool_execution, tool_execution_id=job) == {"tool_execution_id": job}
+    done = await stage.call(stage.sdk.poll_executed_tool, job, throw_on_failure=False, **FAST)
+    assert done["status"] in ("cancelled", "succeeded")
+    assert await stage.call(tools.get_tool_execution_info, tool_execution_id=job) == done
+
+
+async def test_a_bad_request_is_an_sdk_error_with_the_api_message(stage: Stage) -> None:
+    with pytest.raises(VideoGenError, match="prompt is required") as caught:
+        await stage.call(stage.sdk.tools.generate_image)
+    assert (caught.value.status, caught.value.body["code"]) == (400, "invalid_request")
+
+
+async def test_files_go_up_and_come_down_without_the_key(stage: Stage) -> None:
+    video = media.video(width=256, height=144, seconds=1).content
+    uploaded = await stage.call(stage.sdk.upload_file, io.BytesIO(video), display_name="a.mp4", poll_interval_ms=5)
+    await stage.account.settled()
+    assert await stage.call(stage.sdk.download_file, uploaded["file_id"]) == video
+    clip = await stage.call(stage.sdk.tools.generate_video_clip_and_wait, prompt="a", **FAST)
+    content = await stage.call(stage.sdk.download_file, clip["results"][0]["file_id"])
+    with av.open(io.BytesIO(content)) as file:
+        assert len(list(file.decode(video=0))) == 20
+    assert {(each.method, each.status) for each in stage.account.library.transfers} == {
+        ("PUT", 200),
+        ("GET", 200),
+    }
+    assert not any(each.key_sent for each in stage.account.library.transfers)
+    files = stage.sdk.files
+    assert len((await stage.call(files.get_files))["files"]) == 2
+    hydrated = await stage.call(files.hydrate_file, file_id=uploaded["file_id"])
+    assert hydrated["download_source"]["status"] == "ready"
+    await stage.call(files.archive_file, file_id=uploaded["file_id"])
+    assert [each["file_id"] for each in (await stage.call(files.get_files))["files"]] == [clip["results"][0]["file_id"]]
+
+
+async def test_catalogues_can_be_read(stage: Stage) -> None:
+    voices = await stage.call(stage.sdk.resources.list_tts_voices, limit=1)
+    assert voices["has_more"] is True
+    assert voices["tts_voices"][0]["supports_direct_tool_execution"] is True
+    assert (await stage.call(stage.sdk.resources.list_languages))["languages"]
+    entities = await stage.call(stage.sdk.entities.list_entities, entity_type="ACTOR")
+    assert entities["entities"][0]["entity_id"] == "vg_enti_emulator"
+    presenters = await stage.call(stage.sdk.request, method="GET", path="/v1/resources/avatar-presenters")
+    assert presenters["avatar_presenters"][0]["avatar_presenter_id"] == "vg_pres_emulator"
+
+
+async def test_a_delivery_arrives_and_three_libraries_verify_it(stage: Stage, serve: Serve) -> None:
+    inbox = Inbox()
+    async with serve(inbox) as url:
+        made = await stage.call(stage.sdk.webhooks.create_webhook_endpoint, url=f"{url}/in", events=ALL)
+        done = await stage.call(stage.sdk.tools.generate_image_and_wait, prompt="a", num_results=2, **FAST)
+        await stage.account.settled()
+    (request,) = inbox.requests
+    headers, body, secret = dict(request.headers), request.content, made["signing_secret"]
+    event = verify_webhook_signature(body, headers, secret)
+    assert (event["event"], event["tool_execution_id"]) == (
+        "tool_execution.succeeded",
+        done["tool_execution_id"],
+    )
+    assert event["results"] == done["results"]
+    assert standardwebhooks.Webhook(secret).verify(body, headers)["toolExecutionId"] == done["tool_execution_id"]
+    svix.Webhook(secret).verify(body, headers)
+    with pytest.raises(svix.WebhookVerificationError):
+        svix.Webhook(secret).verify(body + b" ", headers)
+
+
+async def test_the_async_client_works_as_well(stage: Stage) -> None:
+    async with AsyncVideoGen(api_key="x", base_url=stage.url) as sdk:
+        done = await sdk.tools.generate_sound_effect_and_wait(prompt="rain", **FAST)
+        assert (await sdk.download_file(done["results"][0]["file_id"]))[:4] == b"RIFF"

@@ -1,0 +1,279 @@
+"""How handlers are run, on a real store of each engine."""
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+
+from receiver import Context, GiveUp, Retry, handler
+from receiver.dispatcher import Dispatcher, backoff
+from receiver.errors import Unavailable
+from receiver.registry import _MARK
+from receiver.worker import event_of
+
+from .store.conftest import arrival  # noqa: F401 - a fixture
+
+SOON = 5
+
+
+def mark(function, pattern="*", **limits):
+    return getattr(handler(pattern, **limits)(function), _MARK)
+
+
+@asynccontextmanager
+async def dispatching(store, clock, *handlers, **changes):
+    async with httpx.AsyncClient() as http:
+
+        def context_of(claimed, _event):
+            return Context(
+                attempt=claimed.attempt,
+                log=structlog.get_logger(),
+                http=http,
+                files=Path(),
+                once=lambda key: store.runs.once(claimed.id, key),
+                refresh=None,
+            )
+
+        values = {
+            "store": store,
+            "handlers": handlers,
+            "event_of": lambda row: event_of(row, {}),
+            "context_of": context_of,
+            "worker": "w1",
+            "clock": clock,
+            "concurrency": 8,
+            "lease": 30,
+            "grace": 0.2,
+            "roll": lambda: 0.5,
+        }
+        dispatcher = Dispatcher(**(values | changes))
+        task = asyncio.create_task(dispatcher.run())
+        try:
+            yield dispatcher
+        finally:
+            dispatcher.stop()
+            await task
+
+
+async def until(store, state, number=1):
+    """Wait until so many runs are in a state."""
+    async with asyncio.timeout(SOON):
+        while (await store.runs.counts()).get(state, 0) < number:
+            await asyncio.sleep(0)
+
+
+async def test_every_handler_that_wants_an_event_gets_it_once(store, clock, arrival):  # noqa: F811
+    seen = []
+
+    async def mail(event, context):
+        seen.append(("mail", event.job_id, event.kind, context.attempt))
+
+    def log(event, context):
+        seen.append(("log", event.job_id, event.kind, context.attempt))
+
+    async def never(event, context):
+        seen.append("never")
+
+    await store.events.add([arrival(1)])
+    async with dispatching(store, clock, mark(mail), mark(log, "job.*"), mark(never, "file.*")):
+        await until(store, "done", 2)
+    assert sorted(seen) == [("log", "job_1", "job.succeeded", 1), ("mail", "job_1", "job.succeeded", 1)]
+
+
+async def test_a_handler_that_raises_waits_longer_each_time_and_fails_in_the_end(store, clock, arrival):  # noqa: F811
+    attempts = []
+
+    async def fragile(event, context):
+        attempts.append((context.attempt, clock()))
+        raise ValueError("no luck: https://x.example/f?signature=hunter2")
+
+    [added] = await store.events.add([arrival()])
+    start = clock()
+    async with dispatching(store, clock, mark(fragile, retries=2)) as dispatcher:
+        for _ in range(2):
+            await until(store, "waiting")
+            clock.turn(10)
+            dispatcher.wake()
+        await until(store, "failed")
+    assert attempts == [(1, start), (2, start + 10), (3, start + 20)]
+    history = await store.events.history(added.event_id)
+    assert [row["outcome"] for row in history] == ["retry", "retry", "failed"]
+    assert history[0]["attempt_error"].startswith(
+        "ValueError: no luck: https://x.example/f?[redacted] (test_dispatcher.py:"
+    )
+
+
+async def test_a_handler_names_its_own_wait(store, clock, arrival):  # noqa: F811
+    async def later(event, context):
+        raise Retry("still rendering", after=77)
+
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(later)):
+        await until(store, "waiting")
+    [row] = await store.runs.recent()
+    assert (row["due_at"], row["error"]) == (clock() + 77, "still rendering")
+
+
+async def test_giving_up_ends_a_run_at_once(store, clock, arrival):  # noqa: F811
+    async def hopeless(event, context):
+        raise GiveUp("no such customer")
+
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(hopeless)):
+        await until(store, "failed")
+    assert (await store.runs.recent())[0]["error"] == "gave up: no such customer"
+
+
+@pytest.mark.parametrize("problem", [SystemExit(3), KeyboardInterrupt(), BaseException("odd")])
+async def test_a_handler_that_tries_to_end_the_process_ends_only_its_run(store, clock, arrival, problem):  # noqa: F811
+    async def wild(event, context):
+        raise problem
+
+    async def tame(event, context):
+        pass
+
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(wild, retries=0), mark(tame)):
+        await until(store, "failed")
+        await until(store, "done")
+
+
+async def test_a_hanging_handler_is_cut_off_and_delays_nobody(store, clock, arrival):  # noqa: F811
+    quick = []
+
+    async def hangs(event, context):
+        await asyncio.Event().wait()
+
+    async def works(event, context):
+        quick.append(event.job_id)
+
+    await store.events.add([arrival(number) for number in range(20)])
+    limits = {"retries": 0, "timeout": 0.05, "concurrency": 2}
+    async with dispatching(store, clock, mark(hangs, **limits), mark(works)):
+        await until(store, "done", 20)
+        assert (await store.runs.counts()).get("failed", 0) < 20
+        await until(store, "failed", 20)
+    assert len(quick) == 20
+    errors = {row["error"] for row in await store.runs.recent(state="failed")}
+    assert errors == {"took longer than 0.05 s"}
+
+
+async def test_a_hanging_function_in_a_thread_takes_no_thread_from_others(store, clock, arrival):  # noqa: F811
+    let_go = threading.Event()
+
+    def hangs(event, context):
+        let_go.wait(SOON)
+
+    def works(event, context):
+        pass
+
+    await store.events.add([arrival(number) for number in range(6)])
+    limits = {"retries": 0, "timeout": 0.05, "concurrency": 1}
+    async with dispatching(store, clock, mark(hangs, **limits), mark(works, concurrency=1)):
+        await until(store, "done", 6)
+        let_go.set()
+
+
+async def test_no_more_than_its_concurrency_of_one_handler_run_at_once(store, clock, arrival):  # noqa: F811
+    running, most = 0, 0
+
+    async def counted(event, context):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    await store.events.add([arrival(number) for number in range(30)])
+    async with dispatching(store, clock, mark(counted, concurrency=3)):
+        await until(store, "done", 30)
+    assert most == 3
+
+
+async def test_stopping_lets_running_handlers_finish_within_the_grace_time(store, clock, arrival):  # noqa: F811
+    started, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow(event, context):
+        started.set()
+        await let_go.wait()
+
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(slow), grace=SOON) as dispatcher:
+        await started.wait()
+        dispatcher.stop()
+        let_go.set()
+    assert await store.runs.counts() == {"done": 1}
+
+
+async def test_stopping_gives_back_what_does_not_finish_and_the_attempt_does_not_count(store, clock, arrival):  # noqa: F811
+    started = asyncio.Event()
+
+    async def slow(event, context):
+        started.set()
+        await asyncio.Event().wait()
+
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(slow), grace=0.01):
+        await started.wait()
+    [row] = await store.runs.recent()
+    assert (row["state"], row["attempt"], row["due_at"]) == ("waiting", 0, clock())
+
+
+async def test_a_store_that_does_not_answer_is_waited_for(store, clock, arrival, monkeypatch):  # noqa: F811
+    turn, failures = store.runs.turn, []
+
+    async def broken(**arguments):
+        if len(failures) < 2:
+            failures.append(1)
+            raise Unavailable("gone for a moment")
+        return await turn(**arguments)
+
+    async def works(event, context):
+        pass
+
+    monkeypatch.setattr(store.runs, "turn", broken)
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(works), roll=lambda: -0.99) as dispatcher:
+        while len(failures) < 2:
+            dispatcher.wake()
+            await asyncio.sleep(0)
+        await until(store, "done")
+
+
+async def test_a_bug_in_the_dispatcher_ends_it(store, clock, monkeypatch):
+    async def broken(**_arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(store.runs, "turn", broken)
+    with pytest.raises(ZeroDivisionError):
+        async with dispatching(store, clock) as dispatcher:
+            await asyncio.sleep(0)
+            del dispatcher
+
+
+async def test_a_step_asked_for_once_is_made_once_over_all_attempts(store, clock, arrival):  # noqa: F811
+    made, tries = [], []
+
+    async def careful(event, context):
+        async with context.once("mail") as first:
+            if first:
+                made.append(1)
+        tries.append(1)
+        if len(tries) < 3:
+            raise Retry(after=0)
+
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(careful)):
+        await until(store, "done")
+    assert (len(made), len(tries)) == (1, 3)
+
+
+def test_the_wait_doubles_up_to_a_limit_and_is_spread():
+    assert [backoff(attempt, roll=1) for attempt in (1, 2, 3, 4)] == [2, 4, 8, 16]
+    assert backoff(100, roll=1) == 3600
+    assert backoff(10**6, roll=0.5) == 1800
+    assert backoff(1, roll=0) == 0.2
