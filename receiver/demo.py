@@ -38,8 +38,8 @@ class Job:
     id: str
     tool: str
     submitted_at: float
-    event: Mapping[str, Any] | None = None
-    runs: list[Mapping[str, Any]] = field(default_factory=list)
+    event: dict[str, Any] | None = None
+    runs: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def handled(self) -> bool:
@@ -157,7 +157,7 @@ async def _look(jobs: list[Job], store: Store) -> None:
     for job in jobs:
         if not job.handled and job.id in events:
             job.event = events[job.id]
-            job.runs = list(await store.events.history(job.event["id"]))
+            job.runs = await store.events.history(job.event["id"])
 
 
 def _tell(job: Job) -> None:

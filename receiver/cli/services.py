@@ -19,7 +19,6 @@ from .output import console
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")]
-Share = Annotated[float, typer.Option(min=0, max=1)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -82,11 +81,15 @@ def emulator(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8010,
     seconds: Annotated[float, typer.Option(min=0, help="How long a job takes.")] = 2.0,
-    fail: Annotated[Share, typer.Option(help="Share of jobs that fail.")] = 0.0,
-    duplicates: Annotated[Share, typer.Option(help="Share of deliveries that are sent twice.")] = 0.0,
-    loss: Annotated[Share, typer.Option(help="Share of deliveries that are never sent.")] = 0.0,
-    disorder: Annotated[Share, typer.Option(help="Share of deliveries held back behind later ones.")] = 0.0,
-    wrong_signature: Annotated[Share, typer.Option(help="Share first sent with a wrong signature.")] = 0.0,
+    fail: Annotated[float, typer.Option(min=0, max=1, help="Share of jobs that fail.")] = 0.0,
+    duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share of deliveries that are sent twice.")] = 0.0,
+    loss: Annotated[float, typer.Option(min=0, max=1, help="Share of deliveries that are never sent.")] = 0.0,
+    disorder: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of deliveries held back behind later ones.")
+    ] = 0.0,
+    wrong_signature: Annotated[
+        float, typer.Option(min=0, max=1, help="Share first sent with a wrong signature.")
+    ] = 0.0,
     delay: Annotated[float, typer.Option(min=0, help="Longest extra wait before a delivery, seconds.")] = 0.0,
     url_seconds: Annotated[float, typer.Option(help="Life of signed URLs; 0 sends them expired.")] = 604800.0,
     retry_scale: Annotated[float, typer.Option(min=0, help="Multiplies the waits between retries.")] = 1.0,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, insert, or_, select
+from sqlalchemy import and_, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -97,14 +97,15 @@ class Events:
         await connection.execute(insert(deliveries), [_copy_row(arrival, first.id, reason)])
         return Added(event_id=first.id, status="duplicate")
 
-    async def get(self, event_id: str) -> RowMapping | None:
+    async def get(self, event_id: str) -> dict[str, Any] | None:
         """Return one event with all columns."""
         async with self._database.read() as connection:
-            return (await connection.execute(select(events).where(events.c.id == event_id))).mappings().one_or_none()
+            row = (await connection.execute(select(events).where(events.c.id == event_id))).mappings().one_or_none()
+            return dict(row) if row else None
 
     async def recent(
         self, *, before: str | None = None, limit: int = 50, source: str | None = None, job_id: str | None = None
-    ) -> list[RowMapping]:
+    ) -> list[dict[str, Any]]:
         """Return the newest events before the event `before`, newest first, without headers and body."""
         columns = [column for column in events.c if column.name not in ("headers", "body")]
         query = select(*columns).order_by(events.c.id.desc()).limit(limit)
@@ -115,17 +116,17 @@ class Events:
         if job_id:
             query = query.where(events.c.job_id == job_id)
         async with self._database.read() as connection:
-            return list((await connection.execute(query)).mappings())
+            return [dict(row) for row in (await connection.execute(query)).mappings()]
 
-    async def deliveries(self, *, limit: int = 50, since: float = 0) -> list[RowMapping]:
+    async def deliveries(self, *, limit: int = 50, since: float = 0) -> list[dict[str, Any]]:
         """Return the newest deliveries that made no event, newest first, without body."""
         columns = [column for column in deliveries.c if column.name != "body"]
         query = select(*columns).where(deliveries.c.received_at >= since)
         async with self._database.read() as connection:
             found = await connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit))
-            return list(found.mappings())
+            return [dict(row) for row in found.mappings()]
 
-    async def history(self, event_id: str) -> list[RowMapping]:
+    async def history(self, event_id: str) -> list[dict[str, Any]]:
         """Return the runs of an event, each once per attempt, in order; a run never tried has no attempt."""
         query = (
             select(runs, attempts.c.number, attempts.c.outcome, attempts.c.error.label("attempt_error"))
@@ -136,7 +137,7 @@ class Events:
             .order_by(runs.c.handler, attempts.c.id)
         )
         async with self._database.read() as connection:
-            return list((await connection.execute(query)).mappings())
+            return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
 def _event_row(arrival: Arrival) -> dict[str, Any]:

@@ -226,13 +226,14 @@ class Runs:
             found = await connection.execute(select(runs.c.state, func.count().label("number")).group_by(runs.c.state))
             return {row.state: row.number for row in found}
 
-    async def recent(self, *, state: str | None = None, limit: int = 50) -> list[RowMapping]:
+    async def recent(self, *, state: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """Return the newest runs with their event's source, type and job, newest first."""
         query = select(runs, events.c.source, events.c.type, events.c.job_id).join(events)
         if state:
             query = query.where(runs.c.state == state)
         async with self._database.read() as connection:
-            return list((await connection.execute(query.order_by(runs.c.id.desc()).limit(limit))).mappings())
+            found = await connection.execute(query.order_by(runs.c.id.desc()).limit(limit))
+            return [dict(row) for row in found.mappings()]
 
     async def replay(self, *, event_id: str, handlers: Iterable[str] | None = None) -> int:
         """Let the ended runs of an event start again with all their attempts; return how many."""
