@@ -133,10 +133,8 @@ class _Guard(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
-        if url.scheme not in self._pools:
+        if url.scheme not in self._pools or not url.host:
             raise AddressRefused(f"{url.host or 'a URL without a host'}: only https is spoken")
-        if not url.host:
-            raise AddressRefused("a URL without a host")
         if url.userinfo:
             raise AddressRefused(f"{url.host}: a URL with a user name or password in it is not followed")
         answer = await self._pools[url.scheme].handle_async_request(request)
