@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test check bench torture format lock clean
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -18,6 +18,12 @@ check: $(VENV)/.dev ## linters, types and import rules only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/.dev ## speed, as ratios of what runs side by side
+	$(BIN)/python -m benchmarks
+
+torture: $(VENV)/.dev ## faults, long: kills, full disks, frozen workers, lost connections
+	$(BIN)/python -m tests.faults
 
 format: $(VENV)/.dev ## let the formatter have its way
 	$(BIN)/ruff format .

@@ -4,9 +4,9 @@ These names are what a handler is written against; they stay stable.
 """
 
 from .context import Context
-from .errors import GiveUp, ProviderError, Retry
+from .errors import AddressRefused, GiveUp, ProviderError, Retry
 from .events import Event, JobError, Output
 from .registry import handler
 
-__all__ = ["Context", "Event", "GiveUp", "JobError", "Output", "ProviderError", "Retry", "handler"]
+__all__ = ["AddressRefused", "Context", "Event", "GiveUp", "JobError", "Output", "ProviderError", "Retry", "handler"]
 __version__ = "0.1.0"

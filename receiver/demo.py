@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,8 +44,32 @@ class Job:
 
     @property
     def handled(self) -> bool:
-        """Whether its event came and every handler is done with it."""
+        """Whether its event came and every handler is through with it."""
         return bool(self.event and self.runs) and all(run["state"] in ("done", "failed") for run in self.runs)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every handler succeeded."""
+        return self.handled and all(run["state"] == "done" for run in self.runs)
+
+    @property
+    def told(self) -> str:
+        """What was heard of it, and how long after it was submitted."""
+        if self.event is None:
+            return "none"
+        kind, seconds = self.event["kind"] or self.event["type"], self.event["received_at"] - self.submitted_at
+        return f"{kind}\nafter {seconds:.1f} s"
+
+    @property
+    def handlers(self) -> list[str]:
+        """Each handler, how it stands, and how soon after the delivery it first started."""
+        if self.event is None:
+            return []
+        first = {run["handler"]: run for run in reversed(self.runs) if run["attempt_started_at"]}
+        return [
+            f"{name} {run['state']}, {(run['attempt_started_at'] - self.event['received_at']) * 1000:.0f} ms"
+            for name, run in sorted(first.items())
+        ]
 
 
 def run_demo(folder: Path, *, keep_serving: bool = False) -> int:
@@ -59,10 +84,10 @@ async def _demo(folder: Path, *, keep_serving: bool) -> int:
     settings, provider = _prepare(folder)
     log = folder / "receiver.log"
     async with (
-        _process(provider, log, "emulator", "--port", provider["EMULATOR_PORT"], "--seconds", "1.2"),
+        _process(provider, log, "emulator", "--port", provider["EMULATOR_PORT"], "--seconds", "1.2") as emulator,
         create_client(allow=settings.outbound_allow) as http,
     ):
-        await _answers(f"{provider['VIDEOGEN_BASE_URL']}/v1/me", provider, expect=(200, 401))
+        await _answers(emulator, f"{provider['VIDEOGEN_BASE_URL']}/v1/me", log)
         console.print(f"[bold]1[/] VideoGen, emulated, listens on {provider['VIDEOGEN_BASE_URL']}")
         store = Store(settings.database_url)
         try:
@@ -71,8 +96,8 @@ async def _demo(folder: Path, *, keep_serving: bool) -> int:
             registrar = Registrar(source=VideoGen(), settings=settings, store=store, http=http)
             await registrar.register(url, VideoGen.events)
             console.print(f"[bold]2[/] registered {url}; its signing secret is stored, sealed")
-            async with _process(provider, log, "serve", "--port", str(settings.port)):
-                await _answers(f"{settings.public_url}/readyz", provider, expect=(200,))
+            async with _process(provider, log, "serve", "--port", str(settings.port)) as server:
+                await _answers(server, f"{settings.public_url}/readyz", log)
                 console.print(f"[bold]3[/] the receiver listens on {settings.public_url}")
                 jobs = await _journey(VideoGenApi(http, settings.provider("videogen")), store)
                 ok = _summary(jobs, folder)
@@ -161,72 +186,64 @@ async def _look(jobs: list[Job], store: Store) -> None:
 
 
 def _tell(job: Job) -> None:
-    assert job.event  # noqa: S101 - a handled job has its event
-    handlers = ", ".join(f"{run['handler']} {run['state']}" for run in job.runs)
-    console.print(f"[bold]←[/] {job.event['type']} for {job.tool}: {handlers}", highlight=False)
+    heard = job.told.partition("\n")[0]
+    console.print(f"[bold]←[/] {heard} for {job.tool}: {'; '.join(job.handlers)}", highlight=False)
 
 
 def _summary(jobs: list[Job], folder: Path) -> bool:
     """Print what became of the jobs; return whether all ended well, with their files."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("job", "event", "handler", "started after", "file"):
-        table.add_column(column, overflow="fold")
-    ok = len(jobs) == 4
+    for column in ("job", "event", "handler, started after", "file"):
+        table.add_column(column, no_wrap=True)
+    files = {job.id: _files(job, folder) for job in jobs}
     for job in jobs:
-        files = _files(job, folder)
-        ok = ok and job.handled and bool(files) and all(run["state"] == "done" for run in job.runs)
-        runs = [run for run in job.runs if run["attempt_started_at"]]
-        received_at = job.event["received_at"] if job.event else 0
-        table.add_row(
-            f"{job.tool}\n{job.id}",
-            job.event["type"] if job.event else "none",
-            "\n".join(f"{run['handler']} {run['state']}" for run in runs),
-            "\n".join(f"{(run['attempt_started_at'] - received_at) * 1000:.0f} ms" for run in runs),
-            "\n".join(files) or "none",
-        )
+        sizes = [f"{file.suffix.removeprefix('.')}, {file.stat().st_size:,} bytes" for file in files[job.id]]
+        table.add_row(job.tool, job.told, "\n".join(job.handlers), "\n".join(sizes) or "none")
     console.print()
     console.print(table)
-    return ok
+    console.print()
+    for file in (file for found in files.values() for file in found):
+        console.print(os.path.relpath(file), highlight=False, soft_wrap=True)
+    return len(jobs) == 4 and all(job.succeeded and files[job.id] for job in jobs)
 
 
-def _files(job: Job, folder: Path) -> list[str]:
-    found = []
-    for path in sorted((folder / "files").rglob("*.json")):
-        record = json.loads(path.read_text())
-        if record.get("job_id") == job.id:
-            file = path.with_suffix("")
-            found.append(f"{Path(os.path.relpath(file))} ({file.stat().st_size:,} bytes)")
-    return found
+def _files(job: Job, folder: Path) -> list[Path]:
+    records = [(path, json.loads(path.read_text())) for path in sorted((folder / "files").rglob("*.json"))]
+    return [path.with_name(record["file"]) for path, record in records if record["job_id"] == job.id]
 
 
 @asynccontextmanager
-async def _process(environment: Mapping[str, str], log: Path, *arguments: str) -> AsyncIterator[None]:
+async def _process(environment: Mapping[str, str], log: Path, *arguments: str) -> AsyncIterator[Process]:
     """Run a `receiver` command as long as this is entered; it ends as on any platform, by SIGTERM."""
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "receiver", *arguments, env=dict(environment), stdout=output, stderr=output
         )
     try:
-        yield
+        yield process
     finally:
         if process.returncode is None:
             process.terminate()
             await process.wait()
 
 
-async def _answers(url: str, environment: Mapping[str, str], *, expect: tuple[int, ...]) -> None:
-    """Wait until a process of ours answers."""
+async def _answers(process: Process, url: str, log: Path) -> None:
+    """Wait until a process of ours answers and says that nothing is missing."""
     deadline = time.monotonic() + PATIENCE / 2
-    headers = {"Authorization": f"Bearer {environment['VIDEOGEN_API_KEY']}"}
-    async with httpx.AsyncClient(trust_env=False, headers=headers) as client:
-        while time.monotonic() < deadline:
+    async with httpx.AsyncClient(trust_env=False, headers={"Authorization": "Bearer demo-key"}) as client:
+        while time.monotonic() < deadline and process.returncode is None:
             try:
-                if (await client.get(url)).status_code in expect:
+                answer = await client.get(url)
+                if answer.status_code == 200 and not answer.json().get("problems"):
                     return
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.05)
-    raise ReceiverError(f"{url} does not answer: see receiver.log in the demo's folder")
+    raise ReceiverError(f"a part of the demo did not start; the end of {log} says why:\n{_end(log)}")
+
+
+def _end(log: Path) -> str:
+    return "\n".join(log.read_text().splitlines()[-5:])
 
 
 def _free_port() -> int:

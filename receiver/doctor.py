@@ -140,7 +140,8 @@ async def _clock(store: Store) -> Check:
     off = sorted(row["skew"] for row in recent if row["reason"] in ("stale-timestamp", "future-timestamp"))
     good = [row for row in await store.events.recent(limit=1000) if row["received_at"] > time.time() - _LOOKBACK]
     if len(off) >= 3 and len(off) > len(good):
-        text = f"most genuine deliveries of the last day are off by about {off[len(off) // 2]:.0f} s: set this machine's clock"
+        skew = off[len(off) // 2]
+        text = f"most genuine deliveries of the last day are off by about {skew:.0f} s: set this machine's clock"
         return Check(name="clock", state="wrong", text=text)
     return Check(name="clock", state="fine", text="no sign of a clock that is wrong")
 

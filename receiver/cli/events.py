@@ -11,7 +11,7 @@ from ..errors import ReceiverError
 from ..events import redact
 from ..settings import load
 from ..store import Store
-from .output import Json, Limit, console, moment, show
+from .output import Json, Limit, console, moment, plain, show
 
 events = typer.Typer(name="events", help="What providers told us.", no_args_is_help=True)
 runs = typer.Typer(name="runs", help="Handlers on events.", no_args_is_help=True)
@@ -64,22 +64,7 @@ def show_event(id: Id, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(event))
         return
-    for name in ("id", "state", "source", "type", "kind", "job_id", "tool", "road", "message_id", "reason"):
-        if event[name] is not None:
-            console.print(f"[bold]{name:<12}[/]{event[name]}", highlight=False, markup=True)
-    console.print(f"[bold]received    [/]{moment(event['received_at'])} UTC", highlight=False)
-    for run in event["runs"]:
-        console.print(f"\n[bold]{run['handler']}[/] {run['state']}  ({run['id']})", highlight=False)
-        for attempt in run["attempts"]:
-            took = attempt["finished_at"] - attempt["started_at"]
-            error = f": {attempt['error']}" if attempt["error"] else ""
-            console.print(
-                f"  attempt {attempt['number']} {attempt['outcome']} after {took:.3f} s{error}",
-                highlight=False,
-                markup=False,
-            )
-    console.print()
-    console.print_json(data=event["data"])
+    _print(event)
 
 
 @events.command("replay")
@@ -110,6 +95,26 @@ def list_runs(
     rows = with_store(lambda store: store.runs.recent(state=state, limit=limit))
     columns = ("id", "created_at", "handler", "state", "attempt", "event_id", "job_id", "error")
     show(rows, columns, as_json=as_json, empty="No runs.")
+
+
+def _print(event: dict[str, Any]) -> None:
+    facts = {name: event[name] for name in _SHOWN if event[name] is not None}
+    facts["received"] = f"{moment(event['received_at'])} UTC"
+    for name, value in facts.items():
+        console.print(f"[bold]{name:<12}[/]{plain(str(value))}", highlight=False, soft_wrap=True)
+    for run in event["runs"]:
+        console.print(f"\n[bold]{plain(run['handler'])}[/] {run['state']}  ({run['id']})", highlight=False)
+        for attempt in run["attempts"]:
+            took = attempt["finished_at"] - attempt["started_at"]
+            error = f": {plain(attempt['error'])}" if attempt["error"] else ""
+            line = f"  attempt {attempt['number']} {attempt['outcome']} after {took:.3f} s{error}"
+            console.print(line, highlight=False, soft_wrap=True)
+    console.print()
+    console.print_json(data=event["data"])
+
+
+#: What is shown above the runs, in this order, if it is there.
+_SHOWN = ("id", "state", "source", "type", "kind", "job_id", "tool", "road", "message_id", "reason")
 
 
 def _json(body: bytes) -> Any:

@@ -18,7 +18,7 @@ _errors = Console(stderr=True)
 
 def complain(message: str) -> None:
     """Print an error."""
-    _errors.print(f"[bold red]error:[/] {_plain(message)}", highlight=False)
+    _errors.print(f"[bold red]error:[/] {plain(message)}", highlight=False, soft_wrap=True)
 
 
 def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
@@ -50,11 +50,11 @@ def _cell(column: str, value: object) -> str:
     if column.endswith("_at") and isinstance(value, int | float):
         return moment(value)
     if isinstance(value, list | tuple):
-        return ", ".join(_plain(str(item)) for item in value)
-    return _plain(str(value))
+        return ", ".join(plain(str(item)) for item in value)
+    return plain(str(value))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text from outside so that it is shown, not obeyed: no markup, no control characters."""
     return "".join(
         char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text

@@ -1,0 +1,45 @@
+"""Run a command as a person does, in this process."""
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from receiver import cli
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run `receiver`, or another command by name: `run("events", "list")`."""
+
+    def invoke(*arguments: str, command: str = "receiver") -> Ended:
+        monkeypatch.setattr(sys, "argv", [command, *arguments])
+        entry = cli.main if command == "receiver" else cli.register_webhook
+        with pytest.raises(SystemExit) as ended:
+            entry()
+            raise SystemExit(0)
+        printed = capsys.readouterr()
+        code = ended.value.code
+        return Ended(code=code if isinstance(code, int) else int(bool(code)), out=printed.out, err=printed.err)
+
+    return invoke
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path, monkeypatch):
+    """An environment of the test's own: a database in its folder, wide tables."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("RECEIVER_", "VIDEOGEN_")) or name in ("DATABASE_URL", "PORT"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RECEIVER_DATABASE_URL", f"sqlite:///{tmp_path / 'receiver.db'}")
+    monkeypatch.setattr(cli.output.console, "_width", 400)
+    monkeypatch.chdir(tmp_path)
