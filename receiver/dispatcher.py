@@ -1,6 +1,7 @@
 """Run handlers: fan events out, claim due runs, give each its time, and keep how it went."""
 
 import asyncio
+import inspect
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -201,7 +202,9 @@ class Dispatcher:
             with structlog.contextvars.bound_contextvars(**copied):
                 return handler.function(event, context)
 
-        await asyncio.get_running_loop().run_in_executor(pool, call)
+        result = await asyncio.get_running_loop().run_in_executor(pool, call)
+        if inspect.isawaitable(result):  # a plain function around an async one
+            await result
 
     async def _stay_alive(self) -> None:
         """Extend our leases, and take over those of workers that are gone."""

@@ -4,6 +4,8 @@ A provider's own words stay as they came (`type`, `tool`, `data`); what is ours 
 (`kind`, `road`). New event types of a provider therefore need no release of ours.
 """
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +17,17 @@ Road = Literal["webhook", "poll", "reconcile", "import", "emulator"]
 
 #: Above this, a number of seconds must be milliseconds (it would be the year 5138).
 _LATEST_SECONDS = 1e11
+
+#: The year 10000, Unix seconds: what comes later fits no `datetime`.
+_END_OF_TIME = 253_402_300_800
+
+#: A URL in a text, also with its slashes escaped as in JSON. No scheme is long: that keeps this fast on any text.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}:\\?/\\?/\S*")
+
+#: Data that is nested deeper is not shown.
+_DEEPEST = 100
+
+_MALFORMED = "[a malformed URL]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +67,8 @@ class Event:
     received_at: float  #: Unix seconds, our clock
     road: Road = "webhook"
     data: Any = field(default=None, repr=False)  #: the provider's JSON, untouched
-    metadata: Mapping[str, Any] = field(default_factory=dict)  #: what the application said when it submitted the job
+    #: what the application said when it submitted the job
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def matches(self, pattern: str) -> bool:
         """Whether `pattern` names this event: its type, its kind, `"file.*"`, `"job.*"` or `"*"`."""
@@ -82,45 +96,62 @@ class Reading:
 def seconds(value: object) -> float | None:
     """Return Unix seconds from what providers write: a number, a numeric string, milliseconds, ISO 8601; else None.
 
-    ISO times without a zone are taken as UTC.
+    ISO times without a zone are taken as UTC. None also for what lies before 1970 or after the year 9999.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         number = float(value)
-    except (ValueError, OverflowError):
-        return _iso_seconds(str(value))
-    if not abs(number) < 1e15:  # also catches nan
+    except OverflowError:
         return None
-    return number / 1000 if number > _LATEST_SECONDS else number
+    except ValueError:
+        number = _iso_seconds(str(value))
+    else:
+        number = number / 1000 if number > _LATEST_SECONDS else number
+    return number if 0 <= number < _END_OF_TIME else None
 
 
-def _iso_seconds(text: str) -> float | None:
+def _iso_seconds(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    except ValueError:
+        return math.nan
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def redact(data: object) -> Any:
-    """Return a copy of JSON data in which no URL keeps its query: there the signatures are."""
+    """Return a copy of JSON data in which no URL keeps its query: there the signatures are.
+
+    URLs are found inside longer texts too, and in the keys of objects.
+    """
+    return _redact(data, 0)
+
+
+def _redact(data: object, depth: int) -> Any:
+    if depth > _DEEPEST and isinstance(data, dict | list):
+        return "[nested too deeply]"
     if isinstance(data, dict):
-        return {key: redact(value) for key, value in data.items()}
+        return {_redact_text(str(key)): _redact(value, depth + 1) for key, value in data.items()}
     if isinstance(data, list):
-        return [redact(value) for value in data]
-    if isinstance(data, str) and data.startswith(("http://", "https://")):
-        return redact_url(data)
-    return data
+        return [_redact(value, depth + 1) for value in data]
+    return _redact_text(data) if isinstance(data, str) else data
+
+
+def _redact_text(text: str) -> str:
+    if _URL.match(text.lstrip()):
+        return redact_url(text.strip())  # as a whole: a query may have spaces in it that should not be there
+    return _URL.sub(lambda found: redact_url(found[0]), text)
 
 
 def redact_url(url: str) -> str:
-    """Return `url` without user, query and fragment: fit for a log or a page."""
+    """Return `url` without user, query and fragment: fit for a log or a page. Never raises."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, port = parts.hostname, parts.port
     except ValueError:
-        return "[a malformed URL]"
-    port = url.split("://", 1)[1].split("/", 1)[0].rpartition(":")[2]
-    netloc = f"{host}:{port}" if port.isascii() and port.isdigit() else host
+        return _MALFORMED
+    if not parts.scheme or not host:
+        return _MALFORMED
+    netloc = f"[{host}]" if ":" in host else host
+    netloc += "" if port is None else f":{port}"
     return f"{parts.scheme}://{netloc}{parts.path}" + ("?[redacted]" if parts.query else "")

@@ -1,11 +1,12 @@
 """Ids that sort by the time they were made."""
 
 import secrets
+import threading
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
-
+_lock = threading.Lock()
 _last = 0
 
 
@@ -16,5 +17,6 @@ def new_id(prefix: str) -> str:
     a process each is greater than the one before.
     """
     global _last  # noqa: PLW0603 - the order within a process is the process's own
-    _last = number = max(time.time_ns() // 1_000_000 << 80 | secrets.randbits(80), _last + 1)
+    with _lock:  # two threads that both add one to the same id would make the same id
+        _last = number = max(time.time_ns() // 1_000_000 << 80 | secrets.randbits(80), _last + 1)
     return f"{prefix}_" + "".join([_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)])

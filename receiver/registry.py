@@ -1,18 +1,18 @@
 """Find handlers and sources: in folders, in modules, in installed plugins."""
 
-import asyncio
 import functools
+import hashlib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from importlib.metadata import entry_points
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, TypeVar
 
 from .context import Context
 from .errors import ConfigError
@@ -20,6 +20,7 @@ from .events import Event
 from .sources import Source
 
 Function = Callable[[Event, Context], Awaitable[None] | None]
+Marked = TypeVar("Marked", bound=Function)
 
 _MARK = "__receiver_handler__"
 
@@ -59,7 +60,7 @@ def handler(
     retries: int = 8,
     timeout: float = 60,
     concurrency: int = 8,
-) -> Callable[[Any], Any]:
+) -> Callable[[Marked], Marked]:
     """Mark a function as the handler of the events that `patterns` name.
 
     A pattern is a provider's own event name (`"tool_execution.succeeded"`, `"file.*"`, `"*"`) or one
@@ -70,10 +71,12 @@ def handler(
 
     Marking has no other effect: a handler runs only if the receiver finds its module.
     """
-    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+    if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
         raise ConfigError('a handler names its events: write @handler("job.succeeded")')
 
-    def mark(function: Function) -> Function:
+    def mark(function: Marked) -> Marked:
+        if not isinstance(function, FunctionType):
+            raise ConfigError("a handler is a function: put what is marked here into a def")
         found = Handler(
             name=name or function.__name__,
             function=function,
@@ -95,10 +98,12 @@ def _check(found: Handler) -> None:
     problems = [
         problem
         for problem, wrong in (
-            ("retries must be 0 or more", found.retries < 0),
-            ("timeout must be above 0 seconds", found.timeout <= 0),
-            ("concurrency must be 1 or more", found.concurrency < 1),
+            ("retries must be 0 or more", not found.retries >= 0),
+            ("timeout must be above 0 seconds", not found.timeout > 0),
+            ("concurrency must be 1 or more", not found.concurrency >= 1),
+            ("a * in a pattern goes at its end", any("*" in pattern[:-1] for pattern in found.patterns)),
             ("it must take (event, context)", not _takes_two(found.function)),
+            ("it must not yield", _is_generator(found.function)),
         )
         if wrong
     ]
@@ -114,20 +119,25 @@ def _takes_two(function: Function) -> bool:
     return True
 
 
+def _is_generator(function: Function) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
 def is_async(function: Function) -> bool:
-    """Whether calling a handler's function gives something to await."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or asyncio.iscoroutinefunction(getattr(function, "__call__", None))
+    """Whether a handler's function is an `async def`, to be called on the event loop."""
+    return inspect.iscoroutinefunction(function)
 
 
 def find_handlers(places: Sequence[str]) -> list[Handler]:
-    """Return every handler in `places` (folders or modules) and in installed plugins, sorted by name.
+    """Return every handler in `places` (folders, modules, packages) and in installed plugins, sorted by name.
+
+    A folder gives its `*.py` files, a package itself and its modules; names that begin with `_` are left
+    out. What a module only imported from elsewhere does not count as its own.
 
     Raises ConfigError if a place is missing, does not import, or two handlers share a name.
     """
     modules = [module for place in places for module in _modules(place)]
-    modules += [_plugin(entry) for entry in entry_points(group="receiver.handlers")]
+    modules += [module for entry in entry_points(group="receiver.handlers") for module in _plugin(entry)]
     found: dict[str, Handler] = {}
     for module in modules:
         for item in _marked(module):
@@ -142,58 +152,77 @@ def find_handlers(places: Sequence[str]) -> list[Handler]:
 def find_sources() -> dict[str, Source]:
     """Return every source by name, from the entry points `receiver.sources`.
 
-    Raises ConfigError if one does not import or is not a source.
+    Raises ConfigError if one does not import, is not a source, or has the name of another.
     """
     found: dict[str, Source] = {}
+    origin: dict[str, str] = {}
     for entry in entry_points(group="receiver.sources"):
-        made = _load(entry.value, entry.load)
-        source = made() if inspect.isclass(made) else made
+        source = _load(entry.value, functools.partial(_source, entry))
         if not isinstance(source, Source):
             raise ConfigError(f"the plugin {entry.value} is not a source: see receiver/sources/__init__.py")
+        if origin.setdefault(source.name, entry.value) != entry.value:
+            raise ConfigError(f"two sources are named {source.name}: {origin[source.name]} and {entry.value}")
         found[source.name] = source
     return found
 
 
+def _source(entry: EntryPoint) -> object:
+    made = entry.load()
+    return made() if inspect.isclass(made) else made
+
+
 def _marked(module: ModuleType) -> Iterator[Handler]:
     for value in vars(module).values():
-        mark = getattr(value, _MARK, None)
-        if isinstance(mark, Handler) and getattr(value, "__module__", None) == module.__name__:
-            yield mark
+        # The exact type first: a module may hold objects that do not like to be asked for attributes.
+        mark = value.__dict__.get(_MARK) if type(value) is FunctionType else None
+        if isinstance(mark, Handler) and value.__module__ == module.__name__:
+            # A decorator above ours copies the mark to its own function: that one is meant.
+            yield replace(mark, function=value)
 
 
 def _modules(place: str) -> Iterable[ModuleType]:
     folder = Path(place)
-    if folder.is_dir():
+    if place and folder.is_dir():
         return _folder(folder.resolve())
-    module = _load(place, lambda: importlib.import_module(place))
-    if not hasattr(module, "__path__"):
-        return [module]
-    names = [info.name for info in pkgutil.iter_modules(module.__path__, f"{place}.")]
-    return [_load(name, functools.partial(importlib.import_module, name)) for name in sorted(names)]
+    if not all(part.isidentifier() for part in place.split(".")):
+        raise ConfigError(f"there is no folder {place!r} with handlers, and no module can have this name")
+    return _with_submodules(_import(place, place))
 
 
 def _folder(folder: Path) -> Iterable[ModuleType]:
     # A package of its own per folder: its files may import each other with a dot, and a folder called
     # `handlers` does not clash with the installed package of that name.
-    package = "_handlers_" + "_".join(part for part in folder.parts if part.isidentifier())
+    digest = hashlib.sha256(str(folder).encode(errors="surrogateescape")).hexdigest()[:8]
+    package = f"_handlers_{re.sub(r'[^0-9A-Za-z]', '_', folder.name)}_{digest}"
     if package not in sys.modules:
         sys.modules[package] = ModuleType(package)
         sys.modules[package].__path__ = [str(folder)]
     files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
-    return [_load(str(file), functools.partial(importlib.import_module, f"{package}.{file.stem}")) for file in files]
+    return [_import(f"{package}.{file.stem}", str(file)) for file in files]
 
 
-def _plugin(entry: Any) -> ModuleType:
+def _plugin(entry: EntryPoint) -> Iterable[ModuleType]:
     loaded = _load(entry.value, entry.load)
     if not isinstance(loaded, ModuleType):
         raise ConfigError(f"the plugin {entry.value} must name a module with handlers")
-    return loaded
+    return _with_submodules(loaded)
+
+
+def _with_submodules(module: ModuleType) -> Iterable[ModuleType]:
+    names = sorted(info.name for info in pkgutil.iter_modules(getattr(module, "__path__", ())))
+    full = [f"{module.__name__}.{name}" for name in names if not name.startswith("_")]
+    return [module, *(_import(name, name) for name in full)]
+
+
+def _import(name: str, place: str) -> ModuleType:
+    module: ModuleType = _load(place, functools.partial(importlib.import_module, name))
+    return module
 
 
 def _load(place: str, load: Callable[[], Any]) -> Any:
     try:
         return load()
-    except ConfigError:
-        raise
-    except Exception as error:
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"cannot import {place}: {type(error).__name__}: {error}") from error

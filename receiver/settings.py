@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -20,19 +21,25 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import ConfigError
 
-#: Set by platforms whose disk is gone after each deploy; the second name tells that a volume is mounted.
+#: Set by platforms whose disk is gone after each deploy; the second name tells where a volume is mounted,
+#: on the platforms that tell it.
 _THROW_AWAY_DISKS = {
     "DYNO": None,
     "K_SERVICE": None,
-    "RENDER": "RENDER_DISK_PATH",
+    "RENDER": None,
     "RAILWAY_ENVIRONMENT": "RAILWAY_VOLUME_MOUNT_PATH",
+    "RAILWAY_ENVIRONMENT_NAME": "RAILWAY_VOLUME_MOUNT_PATH",
 }
 _PROVIDER_VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET)")
 
 
 def _split(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
+
+_NO_URL = "must be a URL like https://hooks.example.com, without a user or a query"
 
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
@@ -43,7 +50,7 @@ class Provider(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     api_key: SecretStr | None = None
-    base_url: str | None = None
+    base_url: str | None = Field(None, repr=False)
     webhook_secret: SecretStr | None = None
 
     @field_validator("api_key", "base_url", mode="before")
@@ -61,7 +68,13 @@ class Settings(BaseSettings):
     """The receiver's settings: `RECEIVER_<NAME>`, each described in its field."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RECEIVER_", frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True
+        env_prefix="RECEIVER_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        str_strip_whitespace=True,
+        allow_inf_nan=False,
     )
 
     database_url: str = Field(
@@ -102,11 +115,13 @@ class Settings(BaseSettings):
         "Only these may be private and only these may be plain http.",
     )
     accept_throwaway_disk: bool = Field(
-        False, description="Run SQLite on a platform whose disk is lost at each deploy, and lose events there."
+        False,
+        description="Run SQLite on a platform whose disk is lost at each deploy, and lose events there; "
+        "or with a volume of which the platform tells us nothing.",
     )
     log_format: Literal["console", "json"] = Field("console", description="`console` or `json`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level to log.")
-    providers: dict[str, Provider] = Field(
+    providers: Annotated[dict[str, Provider], NoDecode] = Field(
         default_factory=dict,
         exclude=True,
         description="Per provider: `<NAME>_API_KEY`, `<NAME>_BASE_URL` and `<NAME>_WEBHOOK_SECRET` "
@@ -116,8 +131,9 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _from_environment(cls, values: dict[str, Any]) -> dict[str, Any]:
-        values.setdefault("providers", _providers(dict(os.environ)))
-        if "PORT" in os.environ and "RECEIVER_HOST" not in os.environ:
+        if not isinstance(values.get("providers"), dict):  # it has variables of its own, not RECEIVER_PROVIDERS
+            values["providers"] = _providers(dict(os.environ))
+        if "PORT" in os.environ:
             values.setdefault("host", "0.0.0.0")  # noqa: S104 - a platform that gives a port routes to all addresses
         return values
 
@@ -128,19 +144,27 @@ class Settings(BaseSettings):
             url = "postgresql://" + url.removeprefix("postgres://")
         if not url.startswith(("sqlite:///", "postgresql://")):
             raise ValueError("must start with sqlite:/// or postgresql://")
+        if url.startswith("sqlite") and _sqlite_file(url) in ("", ":memory:"):
+            raise ValueError("must name a file: events have to outlive this process")
         return url
 
     @field_validator("public_url")
     @classmethod
     def _without_slash(cls, url: str | None) -> str | None:
-        if url and not url.startswith(("https://", "http://")):
-            raise ValueError("must start with https://")
-        return url.rstrip("/") if url else None
+        if not url:
+            return None
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ValueError(_NO_URL) from None
+        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.query:
+            raise ValueError(_NO_URL)
+        return url.rstrip("/")
 
     @property
     def sqlite_path(self) -> Path | None:
         """The database file, None on PostgreSQL."""
-        return Path(self.database_url.removeprefix("sqlite:///")) if self.database_url.startswith("sqlite") else None
+        return Path(_sqlite_file(self.database_url)) if self.database_url.startswith("sqlite") else None
 
     @property
     def secret_keys(self) -> tuple[str, ...]:
@@ -156,8 +180,10 @@ class Settings(BaseSettings):
         """Return the variable that says the disk under SQLite is lost at each deploy, or None."""
         if self.sqlite_path is None or self.accept_throwaway_disk:
             return None
+        file = self.sqlite_path.resolve()
         for platform, volume in _THROW_AWAY_DISKS.items():
-            if platform in os.environ and not (volume and os.environ.get(volume)):
+            mounted = os.environ.get(volume) if volume else None
+            if platform in os.environ and not (mounted and file.is_relative_to(mounted)):
                 return platform
         return None
 
@@ -183,5 +209,13 @@ def _providers(environment: dict[str, str]) -> dict[str, Provider]:
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    name = str(location[0]) if location else "?"
-    return name if name.isupper() else f"RECEIVER_{name.upper()}"
+    name = str(location[0])
+    for field in Settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices) and name in field.validation_alias.choices:
+            # Pydantic names the first of them, whichever was set.
+            return next((str(choice) for choice in field.validation_alias.choices if choice in os.environ), name)
+    return f"RECEIVER_{name.upper()}"
+
+
+def _sqlite_file(url: str) -> str:
+    return url.removeprefix("sqlite:///").partition("?")[0]

@@ -28,13 +28,13 @@ class Vault:
 
     def seal(self, secret: str) -> str:
         """Return `secret` encrypted, as text for a database. Raises ConfigError without a key."""
-        return self._keys().encrypt(secret.encode()).decode()
+        return self._keys().encrypt(secret.encode(errors="surrogatepass")).decode()
 
     def open(self, sealed: str) -> str:
         """Return what was sealed. Raises ConfigError if none of the keys fits."""
         try:
-            return self._keys().decrypt(sealed).decode()
-        except InvalidToken:
+            return self._keys().decrypt(sealed).decode(errors="surrogatepass")
+        except (InvalidToken, ValueError):  # the latter for text that is no token at all
             raise ConfigError(
                 "RECEIVER_SECRET_KEY does not open a stored secret: append the key it was sealed with, after a comma"
             ) from None

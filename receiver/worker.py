@@ -15,7 +15,7 @@ import structlog
 
 from .context import Context
 from .dispatcher import Dispatcher
-from .errors import ProviderError, Unreadable
+from .errors import ConfigError, ProviderError, Unreadable
 from .events import Event, Output, Reading
 from .outbound import create_client
 from .registry import find_handlers, find_sources
@@ -113,7 +113,10 @@ class Desk:
             source = self._sources.get(event.source)
             if source is None:
                 raise ProviderError(f"the source {event.source} is not installed here")
-            client = source.client(self._http, self._settings.provider(source.name))
+            try:
+                client = source.client(self._http, self._settings.provider(source.name))
+            except ConfigError as error:  # no API key: the outputs whose URLs still work are not lost for that
+                raise ProviderError(str(error)) from None
             return await client.refresh(output, job_id=event.job_id)
 
         return Context(

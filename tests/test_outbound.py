@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 import httpcore
 import httpx
@@ -24,6 +25,14 @@ from receiver.errors import AddressRefused, ConfigError
 from receiver.outbound import create_client, is_public
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+TLS = ssl.create_default_context()
+
+
+def client_for(**given: Any) -> httpx.AsyncClient:
+    """Make a client without reading all authorities anew, which takes longer than a test."""
+    return create_client(**{"tls": TLS} | given)
 
 
 @dataclass
@@ -136,7 +145,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ],
 )
 async def test_no_spelling_of_an_address_inside_is_connected_to(url: str, connected: list[str]) -> None:
-    async with create_client() as client:
+    async with client_for() as client:
         with pytest.raises((AddressRefused, httpx.InvalidURL)):
             await client.get(url)
     assert connected == []
@@ -153,21 +162,21 @@ async def test_the_guard_does_not_lean_on_how_httpx_reads_urls(host: str, connec
 @pytest.mark.parametrize("host", ["evil.example", "EVIL.example", "evil.example."])
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.1.2.3", "169.254.169.254", "fe80::1%1"])
 async def test_a_name_that_leads_inside_is_refused(host: str, address: str, connected: list[str]) -> None:
-    async with create_client(resolve=resolver([address])) as client:
+    async with client_for(resolve=resolver([address])) as client:
         with pytest.raises(AddressRefused, match=r"evil\.example"):
             await client.get(f"https://{host}/")
     assert connected == []
 
 
 async def test_one_address_inside_among_public_ones_is_enough_to_refuse(connected: list[str]) -> None:
-    async with create_client(resolve=resolver(["93.184.216.34", "10.0.0.1"])) as client:
+    async with client_for(resolve=resolver(["93.184.216.34", "10.0.0.1"])) as client:
         with pytest.raises(AddressRefused):
             await client.get("https://mixed.example/")
     assert connected == []
 
 
 async def test_a_name_that_changes_is_connected_to_where_it_was_judged(connected: list[str]) -> None:
-    async with create_client(resolve=resolver(["93.184.216.34"], ["127.0.0.1"])) as client:
+    async with client_for(resolve=resolver(["93.184.216.34"], ["127.0.0.1"])) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get("https://rebinding.example/")
         assert connected == ["93.184.216.34"]
@@ -177,7 +186,7 @@ async def test_a_name_that_changes_is_connected_to_where_it_was_judged(connected
 
 
 async def test_a_public_address_behind_nat64_is_connected_to(connected: list[str]) -> None:
-    async with create_client(resolve=resolver(["64:ff9b::5db8:d822"])) as client:
+    async with client_for(resolve=resolver(["64:ff9b::5db8:d822"])) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get("https://six.example/")
     assert connected == ["64:ff9b::5db8:d822"]
@@ -200,7 +209,7 @@ async def test_a_public_address_behind_nat64_is_connected_to(connected: list[str
     ],
 )
 async def test_odd_urls_are_refused_before_anything_is_asked(url: str, connected: list[str]) -> None:
-    async with create_client(resolve=resolver(["93.184.216.34"])) as client:
+    async with client_for(resolve=resolver(["93.184.216.34"])) as client:
         with pytest.raises((AddressRefused, httpx.InvalidURL)) as refused:
             await client.get(url)
     assert connected == []
@@ -208,13 +217,13 @@ async def test_odd_urls_are_refused_before_anything_is_asked(url: str, connected
 
 
 async def test_a_url_without_a_host_is_refused() -> None:
-    async with create_client() as client:
+    async with client_for() as client:
         with pytest.raises(AddressRefused, match="without a host"):
             await client.send(httpx.Request("GET", "https:///etc"))
 
 
 async def test_plain_http_is_refused_even_with_public_addresses(connected: list[str]) -> None:
-    async with create_client(allow=["127.0.0.1"], resolve=resolver(["93.184.216.34"])) as client:
+    async with client_for(allow=["127.0.0.1"], resolve=resolver(["93.184.216.34"])) as client:
         with pytest.raises(AddressRefused, match="only https"):
             await client.get("http://example.com/")
     assert connected == []
@@ -232,20 +241,20 @@ async def test_plain_http_is_refused_even_with_public_addresses(connected: list[
     ],
 )
 async def test_what_is_allowed_may_be_inside_and_plain(server: Server, allow: str, host: str) -> None:
-    async with create_client(allow=["", allow], resolve=resolver(["127.0.0.1"])) as client:
+    async with client_for(allow=["", allow], resolve=resolver(["127.0.0.1"])) as client:
         answer = await client.get(f"http://{host}:{server.port}/")
     assert answer.text == "ok"
 
 
 async def test_an_ipv6_address_may_be_allowed_with_brackets(connected: list[str]) -> None:
-    async with create_client(allow=["[::1]"]) as client:
+    async with client_for(allow=["[::1]"]) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get("http://[::1]/")
     assert connected == ["::1"]
 
 
 async def test_allowing_one_host_allows_no_other(connected: list[str]) -> None:
-    async with create_client(allow=["10.1.0.0/16", "inside.example"], resolve=resolver(["10.2.0.1"])) as client:
+    async with client_for(allow=["10.1.0.0/16", "inside.example"], resolve=resolver(["10.2.0.1"])) as client:
         for host in ("other.example", "not-inside.example", "inside.example.com"):
             with pytest.raises(AddressRefused):
                 await client.get(f"https://{host}/")
@@ -255,7 +264,7 @@ async def test_allowing_one_host_allows_no_other(connected: list[str]) -> None:
 @pytest.mark.parametrize("entry", ["http://127.0.0.1", "localhost:8000", "10.0.0.1/8", "10.0.0.0/33", "a b", "*"])
 def test_an_entry_that_would_never_match_is_refused_at_the_start(entry: str) -> None:
     with pytest.raises(ConfigError, match="RECEIVER_OUTBOUND_ALLOW"):
-        create_client(allow=[entry])
+        client_for(allow=[entry])
 
 
 @pytest.mark.parametrize(
@@ -276,7 +285,7 @@ async def test_a_redirect_is_judged_like_a_first_request_and_its_url_is_told_to_
     async def resolve(host: str) -> Sequence[str]:
         return ["10.0.0.1" if host == "evil.example" else host]
 
-    async with create_client(allow=["127.0.0.1"], resolve=resolve) as client:
+    async with client_for(allow=["127.0.0.1"], resolve=resolve) as client:
         with pytest.raises(AddressRefused) as refused:
             await client.get(f"http://127.0.0.1:{server.port}/")
     assert "hush" not in str(refused.value)
@@ -285,7 +294,7 @@ async def test_a_redirect_is_judged_like_a_first_request_and_its_url_is_told_to_
 
 async def test_a_redirect_to_a_malformed_address_is_an_error_of_httpx(server: Server) -> None:
     server.redirect("/", "https://0177.0.0.1/")
-    async with create_client(allow=["127.0.0.1"]) as client:
+    async with client_for(allow=["127.0.0.1"]) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get(f"http://127.0.0.1:{server.port}/")
 
@@ -293,7 +302,7 @@ async def test_a_redirect_to_a_malformed_address_is_an_error_of_httpx(server: Se
 async def test_three_redirects_are_followed_and_no_fourth(server: Server) -> None:
     for number in range(4):
         server.redirect(f"/{number}", f"/{number + 1}")
-    async with create_client(allow=["127.0.0.1"]) as client:
+    async with client_for(allow=["127.0.0.1"]) as client:
         assert (await client.get(f"http://127.0.0.1:{server.port}/1")).text == "ok"
         with pytest.raises(httpx.TooManyRedirects):
             await client.get(f"http://127.0.0.1:{server.port}/0")
@@ -304,7 +313,7 @@ async def test_the_endless_body_of_a_redirect_is_not_read(server: Server) -> Non
     server.endless = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
     async with (
         asyncio.timeout(5),
-        create_client(allow=["127.0.0.1"]) as client,
+        client_for(allow=["127.0.0.1"]) as client,
         client.stream("GET", f"http://127.0.0.1:{server.port}/") as answer,
     ):
         assert (answer.status_code, answer.url.path) == (200, "/end")
@@ -313,7 +322,7 @@ async def test_the_endless_body_of_a_redirect_is_not_read(server: Server) -> Non
 async def test_authorization_goes_to_no_other_host(server: Server) -> None:
     server.redirect("/", f"http://other.example:{server.port}/there")
     server.redirect("/same", "/here")
-    async with create_client(allow=["127.0.0.0/8"], resolve=resolver(["127.0.0.1"])) as client:
+    async with client_for(allow=["127.0.0.0/8"], resolve=resolver(["127.0.0.1"])) as client:
         for path in ("", "same"):
             url = f"http://one.example:{server.port}/{path}"
             assert (await client.get(url, headers={"authorization": "Bearer hush"})).text == "ok"
@@ -323,7 +332,7 @@ async def test_authorization_goes_to_no_other_host(server: Server) -> None:
 
 async def test_cookies_are_not_kept(server: Server) -> None:
     server.answers["/"] = OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: session=1\r\n\r\n")
-    async with create_client(allow=["127.0.0.1"]) as client:
+    async with client_for(allow=["127.0.0.1"]) as client:
         for _ in range(2):
             await client.get(f"http://127.0.0.1:{server.port}/")
         assert not client.cookies
@@ -333,7 +342,7 @@ async def test_cookies_are_not_kept(server: Server) -> None:
 async def test_proxies_of_the_environment_are_not_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
-    async with create_client(allow=["127.0.0.1"]) as client:
+    async with client_for(allow=["127.0.0.1"]) as client:
         assert (await client.get(f"http://127.0.0.1:{server.port}/")).text == "ok"
 
 
@@ -341,14 +350,14 @@ async def test_answers_other_than_redirects_come_as_they_are(server: Server) -> 
     body = gzip.compress(b"text")
     head = f"HTTP/1.1 404 Not Found\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
     server.answers["/"] = head.encode() + body
-    async with create_client(allow=["127.0.0.1"]) as client:
+    async with client_for(allow=["127.0.0.1"]) as client:
         answer = await client.get(f"http://127.0.0.1:{server.port}/")
     assert (answer.status_code, answer.text) == (404, "text")
 
 
 async def test_a_server_that_says_nothing_is_left_after_the_timeout(server: Server) -> None:
     server.answers["/"] = b"HTTP/1.1 200 OK\r\n"
-    async with create_client(allow=["127.0.0.1"], timeout=0.05) as client:
+    async with client_for(allow=["127.0.0.1"], timeout=0.05) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.get(f"http://127.0.0.1:{server.port}/")
 
@@ -358,7 +367,7 @@ async def test_a_name_server_that_says_nothing_is_left_after_the_timeout() -> No
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with create_client(timeout=0.05, resolve=resolve) as client:
+    async with client_for(timeout=0.05, resolve=resolve) as client:
         with pytest.raises(httpx.ConnectTimeout, match=r"slow\.example"):
             await client.get("https://slow.example/")
 
@@ -368,20 +377,20 @@ async def test_an_unknown_name_is_an_error_of_httpx(problem: Exception) -> None:
     async def resolve(_host: str) -> Sequence[str]:
         raise problem
 
-    async with create_client(resolve=resolve) as client:
+    async with client_for(resolve=resolve) as client:
         with pytest.raises(httpx.ConnectError, match=r"gone\.example is not known"):
             await client.get("https://gone.example/")
 
 
 async def test_a_name_without_addresses_is_an_error_of_httpx() -> None:
-    async with create_client(resolve=resolver([])) as client:
+    async with client_for(resolve=resolver([])) as client:
         with pytest.raises(httpx.ConnectError, match=r"empty\.example has no address"):
             await client.get("https://empty.example/")
 
 
 async def test_a_few_addresses_are_tried_both_families_in_turn(connected: list[str]) -> None:
     found = ["2606:2800::1", "2606:2800::2", "2606:2800::3", "93.184.216.34"]
-    async with create_client(resolve=resolver(found)) as client:
+    async with client_for(resolve=resolver(found)) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get("https://both.example/")
     assert connected == ["2606:2800::1", "93.184.216.34", "2606:2800::2", "2606:2800::3"]
@@ -389,7 +398,7 @@ async def test_a_few_addresses_are_tried_both_families_in_turn(connected: list[s
 
 async def test_the_next_address_is_tried_when_one_does_not_answer(server: Server) -> None:
     # Only the second one has a listener.
-    async with create_client(allow=["127.0.0.0/8"], resolve=resolver(["127.0.0.9", "127.0.0.1"])) as client:
+    async with client_for(allow=["127.0.0.0/8"], resolve=resolver(["127.0.0.9", "127.0.0.1"])) as client:
         assert (await client.get(f"http://inside.example:{server.port}/")).text == "ok"
 
 
@@ -397,7 +406,7 @@ async def test_the_certificate_must_be_for_the_name_not_the_address(tmp_path: Pa
     server_tls, client_tls = certificate_for("media.example", tmp_path)
     async with (
         running(tls=server_tls) as server,
-        create_client(allow=["127.0.0.0/8"], resolve=resolver(["127.0.0.1"]), tls=client_tls) as client,
+        client_for(allow=["127.0.0.0/8"], resolve=resolver(["127.0.0.1"]), tls=client_tls) as client,
     ):
         assert (await client.get(f"https://media.example:{server.port}/")).text == "ok"
         for other in ("other.example", "127.0.0.1"):

@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -78,7 +80,9 @@ class Process:
 class Server(Process):
     """`receiver serve` with handlers of the test's own."""
 
-    def __init__(self, folder: Path, *arguments: str, handlers: str = HANDLER, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, handlers: str = HANDLER, secret: str | None = SECRET, **environment: str
+    ) -> None:
         (folder / "handlers").mkdir(exist_ok=True)
         (folder / "handlers" / "own.py").write_text(handlers)
         self.port = free_port()
@@ -87,7 +91,7 @@ class Server(Process):
         self.witness.touch()
         values = {
             "RECEIVER_DATABASE_URL": f"sqlite:///{folder / 'receiver.db'}",
-            "VIDEOGEN_WEBHOOK_SECRET": SECRET,
+            **({} if secret is None else {"VIDEOGEN_WEBHOOK_SECRET": secret}),
             "WITNESS": str(self.witness),
         }
         super().__init__(folder, "serve", "--port", str(self.port), *arguments, **(values | environment))
@@ -106,6 +110,12 @@ class Server(Process):
 
     def handled(self) -> list[list[object]]:
         return [json.loads(line) for line in self.witness.read_text().splitlines()]
+
+
+def query(folder: Path, statement: str) -> list[tuple[object, ...]]:
+    """Ask the database of a test's receiver."""
+    with closing(sqlite3.connect(folder / "receiver.db")) as connection:
+        return connection.execute(statement).fetchall()
 
 
 def deliver(url: str, body: bytes, *, id: str, client: httpx.Client | None = None) -> httpx.Response:

@@ -1,7 +1,6 @@
 """The processes as a platform runs them: started, stopped, killed."""
 
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -10,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from .conftest import PATIENCE, Process, Server, deliver, job, until
+from .conftest import PATIENCE, Process, Server, deliver, job, query, until
 
 
 def test_a_delivery_is_answered_and_its_handler_runs(server):
@@ -51,7 +50,7 @@ async def slow(event, context):
         until((tmp_path / "started").exists, "started")
         assert server.end(signal.SIGTERM) == 0
         assert (tmp_path / "finished").exists()
-    rows = sqlite3.connect(tmp_path / "receiver.db").execute("SELECT state, attempt FROM runs").fetchall()
+    rows = query(tmp_path, "SELECT state, attempt FROM runs")
     assert rows == [("done", 1)]
 
 
@@ -69,7 +68,7 @@ async def endless(event, context):
         deliver(server.url, job(1), id="msg_1")
         until((tmp_path / "started").exists, "started")
         assert server.end(signal.SIGTERM) == 0
-    rows = sqlite3.connect(tmp_path / "receiver.db").execute("SELECT state, attempt FROM runs").fetchall()
+    rows = query(tmp_path, "SELECT state, attempt FROM runs")
     assert rows == [("waiting", 0)]
 
 
@@ -116,7 +115,7 @@ def test_kill_9_after_the_answer_loses_nothing(tmp_path):
             thread.join()
     with Server(tmp_path).ready() as server:
         until(lambda: {row[0] for row in server.handled()} >= set(acked), "everything that was acknowledged is handled")
-    stored = {row[0] for row in sqlite3.connect(tmp_path / "receiver.db").execute("SELECT id FROM events")}
+    stored = {row[0] for row in query(tmp_path, "SELECT id FROM events")}
     assert set(acked) <= stored
 
 
@@ -135,7 +134,7 @@ async def deadly(event, context):
         assert deliver(server.url, job(1), id="msg_1").status_code == 200
 
         def failed():
-            rows = sqlite3.connect(tmp_path / "receiver.db").execute("SELECT state FROM runs").fetchall()
+            rows = query(tmp_path, "SELECT state FROM runs")
             return rows == [("failed",)]
 
         until(failed, "the run has failed after its attempts")
@@ -157,7 +156,10 @@ async def die(self):
 sys.argv = ["receiver", "serve", "--port", "0"]
 main()
 """
-    environment = {"RECEIVER_DATABASE_URL": f"sqlite:///{tmp_path / 'receiver.db'}", "RECEIVER_HANDLERS": "handlers.log"}
+    environment = {
+        "RECEIVER_DATABASE_URL": f"sqlite:///{tmp_path / 'receiver.db'}",
+        "RECEIVER_HANDLERS": "handlers.log",
+    }
     ended = subprocess.run(
         [sys.executable, "-c", broken],
         cwd=tmp_path,
@@ -179,9 +181,11 @@ def test_a_handler_file_that_does_not_import_stops_the_server_with_its_name(tmp_
     assert "own.py" in server.log.read_text()
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "***", "your_webhook_signing_secret_here", "whsec_c2hvcnQ=", "my-secret"])
+@pytest.mark.parametrize(
+    "secret", ["", "whsec_", "***", "your_webhook_signing_secret_here", "whsec_c2hvcnQ=", "my-secret"]
+)
 def test_a_secret_that_anybody_could_guess_is_refused_at_the_start(tmp_path, secret):
-    server = Server(tmp_path, VIDEOGEN_WEBHOOK_SECRET=secret)
+    server = Server(tmp_path, secret=secret)
     assert server.process.wait(PATIENCE) == 2
     log = server.log.read_text()
     assert "VIDEOGEN_WEBHOOK_SECRET" in log

@@ -1,0 +1,148 @@
+"""A storage on a socket that misbehaves as told, and the context that handlers get."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from receiver import Context, Event, Output
+from receiver.outbound import create_client
+
+MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(range(256)) * 512
+
+
+@dataclass
+class Storage:
+    """Answers each path with the bytes it is told, exactly; what they claim may be a lie."""
+
+    port: int = 0
+    answers: dict[str, bytes] = field(default_factory=dict)
+    requests: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    endless: set[str] = field(default_factory=set)  #: paths whose last chunk comes again and again
+    silent: set[str] = field(default_factory=set)  #: paths where the connection stays open after the answer
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}?X-Signature=hush"
+
+    def put(self, path: str, body: bytes = MP4, *, status: str = "200 OK", length: int | None = None, **headers: str):
+        """Answer `path` with `body`, and with the `length` that it has if no other is given."""
+        told = {"Content-Length": str(len(body) if length is None else length), "Connection": "close"}
+        told |= {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answer(path, status, told, body)
+
+    def answer(self, path: str, status: str, headers: dict[str, str], body: bytes) -> None:
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.answers[path] = f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+            path = first.split()[1].partition("?")[0]
+            self.paths.append(path)
+            self.requests.append(dict(line.lower().split(": ", 1) for line in lines))
+            writer.write(self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+            await writer.drain()
+            self.asked.set()
+            while path in self.endless:
+                writer.write(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+                await writer.drain()
+            if path in self.silent:
+                await reader.read()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def storage() -> AsyncIterator[Storage]:
+    made = Storage()
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    server.close()
+
+
+@dataclass
+class Provider:
+    """What the provider says when it is asked for a new URL."""
+
+    answers: list[Output | Exception] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    async def refresh(self, output: Output) -> Output:
+        self.asked.append(output.id)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider()
+
+
+@pytest.fixture(scope="session")
+def tls() -> ssl.SSLContext:
+    """One for all, as it takes longer to make than a test."""
+    return ssl.create_default_context()
+
+
+@pytest.fixture
+async def http(tls: ssl.SSLContext) -> AsyncIterator[httpx.AsyncClient]:
+    async with create_client(allow=["127.0.0.1"], tls=tls) as client:
+        yield client
+
+
+@pytest.fixture
+def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider) -> Callable[..., Context]:
+    """A context as a worker makes it; what is given differs."""
+
+    @asynccontextmanager
+    async def once(_key: str) -> AsyncIterator[bool]:
+        yield True
+
+    def make(**changes: Any) -> Context:
+        given: dict[str, Any] = {
+            "attempt": 1,
+            "log": structlog.get_logger("handlers"),
+            "http": http,
+            "files": tmp_path / "files",
+            "once": once,
+            "refresh": provider.refresh,
+            "max_file": 2**30,
+        }
+        return Context(**given | changes)
+
+    return make
+
+
+@pytest.fixture
+def event() -> Callable[..., Event]:
+    """A finished job with these outputs."""
+
+    def make(*outputs: Output, **changes: Any) -> Event:
+        given: dict[str, Any] = {
+            "id": "evt_1",
+            "source": "videogen",
+            "type": "tool_execution.succeeded",
+            "kind": "job.succeeded",
+            "job_id": "vg_tool_1",
+            "tool": "GENERATE_VIDEO_CLIP",
+            "outputs": outputs,
+            "occurred_at": 1793232000.0,
+            "received_at": 1793232001.0,
+        }
+        return Event(**given | changes)
+
+    return make

@@ -1,0 +1,178 @@
+"""The whole journey over sockets: the official SDK, the emulator, the inbox, the handlers, the files."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from videogen import VideoGen
+
+from receiver.vault import new_key
+
+from .conftest import HANDLER, PATIENCE, Process, Server, free_port, query, until
+
+
+class World:
+    """An emulator, and a receiver whose webhook is registered there by the command."""
+
+    def __init__(self, folder: Path, **knobs: str) -> None:
+        self.folder = folder
+        port = free_port()
+        self.environment = {
+            "VIDEOGEN_API_KEY": "any",
+            "VIDEOGEN_BASE_URL": f"http://127.0.0.1:{port}",
+            "RECEIVER_OUTBOUND_ALLOW": "127.0.0.1",
+            "RECEIVER_SECRET_KEY": new_key(),
+            "RECEIVER_HANDLERS": "handlers,handlers.download,handlers.log",
+            "RECEIVER_DATABASE_URL": f"sqlite:///{folder / 'receiver.db'}",
+        }
+        turned = {"seconds": "0.1", "retry_scale": "0.02"} | knobs
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in turned.items()]
+        self.emulator = Process(folder, "emulator", "--port", str(port), *options)
+        self.server = Server(folder, handlers=HANDLER, secret=None, **self.environment)
+        self.webhook = f"{self.server.url}/webhooks/videogen"
+        self.environment["RECEIVER_PUBLIC_URL"] = self.server.url
+        self._http = httpx.Client(timeout=PATIENCE)
+        self.sdk = VideoGen(api_key="any", base_url=self.environment["VIDEOGEN_BASE_URL"], http_client=self._http)
+        until(self._emulates, "the emulator answers")
+        self.server.ready()
+
+    def _emulates(self) -> bool:
+        try:
+            return httpx.get(self.environment["VIDEOGEN_BASE_URL"]).status_code > 0
+        except httpx.TransportError:
+            return False
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "VIDEOGEN_"))
+        }
+        module = ["-c", "from receiver.cli import register_webhook as run; run()"]
+        module = module if arguments[0] == "register-webhook" else ["-m", "receiver", arguments[0]]
+        return subprocess.run(
+            [sys.executable, *module, *arguments[1:]],
+            cwd=self.folder,
+            env=inherited | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def register(self) -> None:
+        ended = self.run("register-webhook", "--source", "videogen", "--url", self.webhook)
+        assert ended.returncode == 0, ended.stderr
+
+    def files(self) -> list[dict[str, object]]:
+        return [json.loads(path.read_text()) for path in self.folder.glob("files/**/*.json")]
+
+    def runs(self) -> dict[str, int]:
+        return dict(query(self.folder, "SELECT state, count(*) FROM runs GROUP BY state"))
+
+    def end(self) -> None:
+        self._http.close()
+        self.server.end()
+        self.emulator.end()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[object]:
+    started: list[World] = []
+
+    def start(**knobs: str) -> World:
+        started.append(World(tmp_path, **knobs))
+        started[-1].register()
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+def test_a_job_of_the_official_sdk_ends_as_an_event_and_a_file(world):
+    here = world()
+    job = here.sdk.tools.generate_sound_effect(prompt="rain", duration_seconds=1)["tool_execution_id"]
+    until(here.files, "the file is captured")
+    until(lambda: here.runs() == {"done": 3}, "every handler is done")
+    [record] = here.files()
+    [path] = [path for path in here.folder.glob("files/**/*.wav")]
+    assert record["job_id"] == job
+    assert record["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    with wave.open(str(path)) as sound:
+        assert sound.getnframes() > 0
+    [[event, type, job_id, _]] = here.server.handled()
+    assert (type, job_id) == ("tool_execution.succeeded", job)
+    shown = json.loads(here.run("events", "show", event, "--json").stdout)
+    assert shown["data"]["toolExecutionId"] == job
+
+
+def test_links_that_come_expired_are_signed_anew(world):
+    here = world(url_seconds="0")
+    here.sdk.tools.generate_image(prompt="a boat", num_results=2)
+    until(lambda: len(here.files()) == 2, "both pictures are captured")
+    assert {record["media_type"] for record in here.files()} == {"image/png"}
+
+
+def test_duplicates_disorder_and_wrong_signatures_end_as_one_event_each(world):
+    here = world(duplicates="0.5", disorder="0.3", wrong_signature="0.3")
+    jobs = {here.sdk.tools.generate_music(prompt=f"{number}")["tool_execution_id"] for number in range(12)}
+    until(lambda: {row[2] for row in here.server.handled()} >= jobs, "every job is handled")
+    assert sorted(row[2] for row in here.server.handled()) == sorted(jobs)
+
+
+def test_a_failed_job_is_an_event_too(world):
+    here = world(fail="1")
+    here.sdk.tools.generate_music(prompt="x")
+    until(here.server.handled, "handled")
+    assert here.server.handled()[0][1] == "tool_execution.failed"
+
+
+def test_registering_again_changes_nothing_and_the_secret_is_nowhere_to_be_seen(world):
+    here = world()
+    again = here.run("register-webhook", "--url", here.webhook)
+    assert "nothing to do" in again.stdout
+    assert len(here.sdk.webhooks.list_webhook_endpoints()["endpoints"]) == 1
+    listed = here.run("endpoints", "list", "--json").stdout
+    here.sdk.tools.generate_music(prompt="x")
+    until(here.server.handled, "handled")
+    for text in (again.stdout, listed, here.server.log.read_text()):
+        assert "whsec_" not in text
+
+
+def test_no_delivery_is_refused_while_the_secret_is_rotated(world):
+    here = world()
+    [endpoint] = json.loads(f"[{here.run('endpoints', 'list', '--json').stdout.strip()}]")
+    jobs = [here.sdk.tools.generate_music(prompt="before")["tool_execution_id"]]
+    rotated = here.run("endpoints", "rotate", endpoint["id"])
+    assert rotated.returncode == 0, rotated.stderr
+    jobs.append(here.sdk.tools.generate_music(prompt="after")["tool_execution_id"])
+    until(lambda: {row[2] for row in here.server.handled()} >= set(jobs), "both are handled")
+    [now] = json.loads(f"[{here.run('endpoints', 'list', '--json').stdout.strip()}]")
+    assert now["id"] != endpoint["id"]
+    assert here.run("endpoints", "check").returncode == 0
+    assert here.run("events", "refused", "--json").stdout == ""
+
+
+def test_the_doctor_finds_nothing_wrong_and_then_the_endpoint_that_somebody_deleted(world):
+    here = world()
+    ended = here.run("doctor")
+    assert ended.returncode == 0, ended.stdout
+    [endpoint] = here.sdk.webhooks.list_webhook_endpoints()["endpoints"]
+    here.sdk.webhooks.delete_webhook_endpoint(endpoint_id=endpoint["endpoint_id"])
+    ended = here.run("doctor")
+    assert ended.returncode == 1
+    assert "wrong endpoints" in ended.stdout
+    assert here.run("endpoints", "check").returncode == 1
+
+
+def test_deleting_an_endpoint_removes_it_at_the_provider(world):
+    here = world()
+    [endpoint] = here.sdk.webhooks.list_webhook_endpoints()["endpoints"]
+    assert here.run("endpoints", "delete", endpoint["endpoint_id"]).returncode == 0
+    assert here.sdk.webhooks.list_webhook_endpoints()["endpoints"] == []
