@@ -47,7 +47,7 @@ def handmade(path: Path) -> Starlette:
             await database.execute("PRAGMA journal_mode=WAL")
             await database.execute("PRAGMA synchronous=FULL")
             await database.execute(
-                "CREATE TABLE events (id TEXT PRIMARY KEY, type TEXT, body BLOB, received_at REAL DEFAULT (unixepoch()))"
+                "CREATE TABLE events (id TEXT PRIMARY KEY, type TEXT, body BLOB, at REAL DEFAULT (unixepoch()))"
             )
             state["database"] = database
             yield

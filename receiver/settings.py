@@ -157,7 +157,7 @@ class Settings(BaseSettings):
             parts = urlsplit(url)
         except ValueError:
             raise ValueError(_NO_URL) from None
-        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.query:
+        if parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc or parts.query:
             raise ValueError(_NO_URL)
         return url.rstrip("/")
 

@@ -15,7 +15,7 @@ import structlog
 
 from .context import Context
 from .dispatcher import Dispatcher
-from .errors import ConfigError, ProviderError, Unreadable
+from .errors import AddressRefused, ConfigError, ProviderError, Unreadable
 from .events import Event, Output, Reading
 from .outbound import create_client
 from .registry import find_handlers, find_sources
@@ -115,9 +115,9 @@ class Desk:
                 raise ProviderError(f"the source {event.source} is not installed here")
             try:
                 client = source.client(self._http, self._settings.provider(source.name))
-            except ConfigError as error:  # no API key: the outputs whose URLs still work are not lost for that
+                return await client.refresh(output, job_id=event.job_id)
+            except (AddressRefused, ConfigError) as error:  # a handler goes on with what else it can do
                 raise ProviderError(str(error)) from None
-            return await client.refresh(output, job_id=event.job_id)
 
         return Context(
             attempt=claimed.attempt,

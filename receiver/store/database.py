@@ -8,10 +8,15 @@ from typing import Any
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ..errors import Unavailable
+
+try:
+    from asyncpg import PostgresError as DriverError  # raised as it is where SQLAlchemy is not asked yet: connecting
+except ImportError:
+    DriverError = DBAPIError
 
 #: Seconds to wait for another process that writes to the same SQLite file.
 BUSY_TIMEOUT = 10
@@ -66,7 +71,9 @@ class Database:
     async def _available(self) -> AsyncIterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError, OSError) as error:
+        except (IntegrityError, DataError, ProgrammingError):
+            raise  # the statement is at fault, not the database
+        except (DBAPIError, DriverError, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             raise Unavailable(f"the store does not answer: {type(cause).__name__}: {_first_line(cause)}") from error
 

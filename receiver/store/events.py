@@ -85,7 +85,9 @@ class Events:
 
     async def _store(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> set[str]:
         statement = self._insert(events).on_conflict_do_nothing().returning(events.c.id)
-        return set((await connection.execute(statement, rows)).scalars())
+        # Always in the same order: two writers with the same copies would else wait for each other.
+        ordered = sorted(rows, key=lambda row: (row["source"], row["fact"] or "", row["message_id"] or ""))
+        return set((await connection.execute(statement, ordered)).scalars())
 
     async def _duplicate(self, connection: AsyncConnection, arrival: Arrival) -> Added:
         same = [and_(events.c.message_id == arrival.message_id, events.c.message_id.is_not(None))]

@@ -15,8 +15,6 @@ import structlog
 from receiver import Context, Event, Output
 from receiver.outbound import create_client
 
-MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(range(256)) * 512
-
 
 @dataclass
 class Storage:
@@ -33,7 +31,7 @@ class Storage:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}?X-Signature=hush"
 
-    def put(self, path: str, body: bytes = MP4, *, status: str = "200 OK", length: int | None = None, **headers: str):
+    def put(self, path: str, body: bytes, *, status: str = "200 OK", length: int | None = None, **headers: str):
         """Answer `path` with `body`, and with the `length` that it has if no other is given."""
         told = {"Content-Length": str(len(body) if length is None else length), "Connection": "close"}
         told |= {name.replace("_", "-"): value for name, value in headers.items()}

@@ -53,7 +53,7 @@ def description(context: Context) -> dict[str, Any]:
 
 
 async def test_an_output_is_kept_with_a_description_of_it(storage: Any, event: Make, context: Make) -> None:
-    storage.put("/clip", Content_Type="video/mp4")
+    storage.put("/clip", MP4, Content_Type="video/mp4")
     given, before = context(), time.time()
     await download(event(Output(id="vg_file_1", url=storage.url("/clip"), expires_at=LATER, size=len(MP4))), given)
     assert media(given).read_bytes() == MP4
@@ -74,7 +74,7 @@ async def test_an_output_is_kept_with_a_description_of_it(storage: Any, event: M
 
 
 async def test_the_storage_is_sent_no_key(storage: Any, event: Make, context: Make) -> None:
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     await download(event(Output(id="1", url=storage.url("/clip"))), context())
     (sent,) = storage.requests
     assert not {"authorization", "cookie", "x-api-key"} & sent.keys()
@@ -82,7 +82,7 @@ async def test_the_storage_is_sent_no_key(storage: Any, event: Make, context: Ma
 
 
 async def test_a_replay_fetches_nothing_again(storage: Any, event: Make, context: Make, provider: Any) -> None:
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     told, given = event(Output(id="1", url=storage.url("/clip"))), context()
     await download(told, given)
     before = {name: (given.files / name).stat().st_mtime_ns for name in files(given)}
@@ -102,13 +102,16 @@ async def test_a_replay_fetches_nothing_again(storage: Any, event: Make, context
         lambda kept, told: told.write_text(""),
         lambda kept, told: told.write_text("[]"),
         lambda kept, told: told.write_text("{}"),
-        lambda kept, told: told.write_text(json.dumps(json.loads(told.read_text()) | {"file": "../../x"})),
+        lambda kept, told: [
+            kept.rename(kept.parent.parent / "outside.mp4"),
+            told.write_text(json.dumps(json.loads(told.read_text()) | {"file": "../outside.mp4"})),
+        ],
     ],
 )
 async def test_what_is_not_there_as_described_is_fetched_again(
     damage: Callable[[Path, Path], Any], storage: Any, event: Make, context: Make
 ) -> None:
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     told, given = event(Output(id="1", url=storage.url("/clip"))), context()
     await download(told, given)
     damage(media(given), media(given).with_suffix(".json"))
@@ -169,7 +172,7 @@ async def test_an_expired_url_is_renewed_once(
     expires_at: float | None, status: str, storage: Any, event: Make, context: Make, provider: Any
 ) -> None:
     storage.put("/old", b"expired", status=status)
-    storage.put("/new")
+    storage.put("/new", MP4)
     provider.answers = [Output(id="1", url=storage.url("/new"))]
     given = context()
     await download(event(Output(id="1", url=storage.url("/old"), expires_at=expires_at)), given)
@@ -179,7 +182,7 @@ async def test_an_expired_url_is_renewed_once(
 
 
 async def test_a_malformed_url_is_renewed(storage: Any, event: Make, context: Make, provider: Any) -> None:
-    storage.put("/new")
+    storage.put("/new", MP4)
     provider.answers = [Output(id="1", url=storage.url("/new"))]
     given = context()
     await download(event(Output(id="1", url="https://0177.0.0.1/")), given)
@@ -187,7 +190,7 @@ async def test_a_malformed_url_is_renewed(storage: Any, event: Make, context: Ma
 
 
 async def test_a_renewed_output_keeps_its_name(storage: Any, event: Make, context: Make, provider: Any) -> None:
-    storage.put("/new")
+    storage.put("/new", MP4)
     provider.answers = [Output(id="another", url=storage.url("/new"))]
     given = context()
     await download(event(Output(id="vg_file_1", expires_at=1.0)), given)
@@ -207,7 +210,7 @@ async def test_a_new_url_that_is_refused_too_is_tried_another_time(
 
 
 async def test_an_output_without_a_url_is_asked_for(storage: Any, event: Make, context: Make, provider: Any) -> None:
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     provider.answers = [Output(id="1", url=storage.url("/clip"), size=len(MP4))]
     given = context()
     await download(event(Output(id="1")), given)
@@ -325,13 +328,26 @@ async def test_a_compressed_answer_is_kept_as_the_file_it_is(storage: Any, event
 async def test_a_file_above_the_limit_is_given_up(
     size: int | None, answered: str, storage: Any, event: Make, context: Make
 ) -> None:
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     if answered == "streamed":
         storage.answer("/clip", "200 OK", {"Connection": "close"}, MP4)
     given = context(max_file=len(MP4) - 1)
     with pytest.raises(GiveUp, match=f"larger than {len(MP4) - 1} bytes"):
         await download(event(Output(id="1", url=storage.url("/clip"), size=size)), given)
     assert files(given) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "size"), [({"Content-Length": str(10**12)}, None), ({"Transfer-Encoding": "chunked"}, 10**12)]
+)
+async def test_a_file_that_is_said_to_be_above_the_limit_is_not_waited_for(
+    headers: dict[str, str], size: int | None, storage: Any, event: Make, context: Make
+) -> None:
+    storage.answer("/clip", "200 OK", headers, b"")
+    storage.silent.add("/clip")
+    async with asyncio.timeout(5):
+        with pytest.raises(GiveUp, match="larger than"):
+            await download(event(Output(id="1", url=storage.url("/clip"), size=size)), context())
 
 
 async def test_a_file_as_large_as_the_limit_is_kept(storage: Any, event: Make, context: Make) -> None:
@@ -354,7 +370,7 @@ async def test_an_endless_file_is_given_up(storage: Any, event: Make, context: M
 async def test_one_output_too_large_does_not_end_the_retries_for_another(
     storage: Any, event: Make, context: Make
 ) -> None:
-    storage.put("/large")
+    storage.put("/large", MP4)
     storage.put("/busy", b"", status="503 Service Unavailable")
     outputs = [Output(id=name, url=storage.url(f"/{name}")) for name in ("large", "busy")]
     with pytest.raises(Retry, match="2 of 2 outputs"):
@@ -363,7 +379,7 @@ async def test_one_output_too_large_does_not_end_the_retries_for_another(
 
 async def test_a_redirect_is_followed(storage: Any, event: Make, context: Make) -> None:
     storage.put("/clip", b"", status="302 Found", Location="/moved")
-    storage.put("/moved")
+    storage.put("/moved", MP4)
     given = context()
     await download(event(Output(id="1", url=storage.url("/clip"))), given)
     assert media(given).read_bytes() == MP4
@@ -422,7 +438,7 @@ async def test_a_download_that_is_cancelled_showed_and_leaves_nothing(
 
 
 async def test_what_a_killed_attempt_left_is_removed(storage: Any, event: Make, context: Make) -> None:
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     told, given = event(Output(id="1", url=storage.url("/clip"))), context()
     given.files.mkdir()
     name = module._Wanted(told, told.outputs[0], given).name
@@ -433,7 +449,7 @@ async def test_what_a_killed_attempt_left_is_removed(storage: Any, event: Make, 
 
 
 async def test_two_attempts_at_once_end_with_one_whole_file(storage: Any, event: Make, context: Make) -> None:
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     told, given = event(Output(id="1", url=storage.url("/clip"))), context()
     ends = await asyncio.gather(*(download(told, given) for _ in range(4)), return_exceptions=True)
     assert None in ends
@@ -464,7 +480,7 @@ async def test_a_full_disk_is_told_and_nothing_is_left(
 
     owner: Any = {"write": Part, "fsync": _part.os, "replace": _part.Path}[step]
     monkeypatch.setattr(owner, step, full)
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     given = context()
     with pytest.raises(Retry) as retry:
         await download(event(Output(id="1", url=storage.url("/clip"))), given)
@@ -483,17 +499,17 @@ def test_a_disk_that_stays_full_does_not_keep_the_part(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_cannot_be_made_is_told(storage: Any, event: Make, context: Make, tmp_path: Path) -> None:
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     (tmp_path / "occupied").write_text("")
     with pytest.raises(Retry, match="cannot write to the folder for outputs"):
         await download(event(Output(id="1", url=storage.url("/clip"))), context(files=tmp_path / "occupied"))
 
 
 async def test_a_stranger_chooses_no_part_of_a_path(storage: Any, event: Make, context: Make, tmp_path: Path) -> None:
-    storage.put("/../../run.sh")
+    storage.put("/../../run.sh", MP4)
     hostile = "../../../etc/cron.d/\x00\u202e" + "x" * 500
     told = event(Output(id=hostile, url=storage.url("/../../run.sh")), job_id=hostile, data={"displayName": "run.sh"})
-    storage.put("/run.sh")
+    storage.put("/run.sh", MP4)
     given = context()
     await download(told, given)
     assert media(given).parent == tmp_path / "files"
@@ -541,7 +557,7 @@ def name(source: str, job_id: str | None, file_id: str) -> str:
 
 
 async def test_no_signed_url_is_logged_or_kept(storage: Any, event: Make, context: Make) -> None:
-    storage.put("/clip")
+    storage.put("/clip", MP4)
     given = context(log=structlog.get_logger())
     with capture_logs() as lines:
         for _ in range(2):

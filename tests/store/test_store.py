@@ -24,14 +24,24 @@ async def test_migrating_twice_changes_nothing(store):
 
 async def test_an_empty_database_is_refused_with_the_command_to_run(tmp_path):
     store = Store(f"sqlite:///{tmp_path / 'empty.db'}")
+    (tmp_path / "empty.db").touch()
     with pytest.raises(ConfigError, match="receiver migrate"):
         await store.check()
     await store.close()
 
 
-async def test_a_database_that_is_not_there_is_unavailable(tmp_path):
-    store = Store(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
-    with pytest.raises(Unavailable, match="unable to open"):
+async def test_a_database_that_is_not_there_is_told_and_not_made(tmp_path):
+    store = Store(f"sqlite:///{tmp_path / 'no.db'}")
+    with pytest.raises(ConfigError, match="receiver migrate"):
+        await store.check()
+    assert not (tmp_path / "no.db").exists()
+    await store.close()
+
+
+async def test_a_file_that_is_no_database_is_unavailable(tmp_path):
+    (tmp_path / "no.db").write_bytes(b"something else entirely" * 100)
+    store = Store(f"sqlite:///{tmp_path / 'no.db'}")
+    with pytest.raises(Unavailable, match="not a database"):
         await store.check()
     await store.close()
 

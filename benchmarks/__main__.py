@@ -1,0 +1,71 @@
+"""Measure and print the table: `python -m benchmarks`. Ends with an error only if something acked is not there."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from . import acks, history, latency, memory, runs, scale
+from .bench import Bench
+from .report import ROWS, Result, machine, markdown, table
+
+#: Where `--write` puts the table: between these lines of the page.
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
+
+
+def measure(bench: Bench, wanted: list[str]) -> list[Result]:
+    """Return the results of the wanted rows, in the table's order."""
+    results = {row.name: Result(row=row) for row in ROWS if row.name in wanted}
+    if ratios := {name: result for name, result in results.items() if name in acks.NEEDS}:
+        acks.measure(bench, ratios)
+    alone = {
+        "p99": latency.p99,
+        "runs": runs.measure,
+        "start": latency.start,
+        "history": history.measure,
+        "memory": memory.measure,
+        "scale": scale.measure,
+    }
+    for name, work in alone.items():
+        if name in results:
+            work(bench, results[name])
+    return list(results.values())
+
+
+def write(results: list[Result], *, rounds: int) -> None:
+    """Put the table on the page."""
+    about = ", ".join(f"{name} {value}" if name == "Python" else value for name, value in machine().items())
+    text = PAGE.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    shown = f"{BEGIN}\n`make bench`, medians of {rounds} rounds: {about}.\n\n{markdown(results)}{END}"
+    PAGE.write_text(before + shown + after)
+
+
+def main() -> None:
+    names = [row.name for row in ROWS]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything, one round: is it alive?")
+    parser.add_argument("--only", action="append", choices=names, help="this row; may be given several times")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds to take the median of")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.parent.name}/{PAGE.name}")
+    chosen = parser.parse_args()
+    rounds = 1 if chosen.quick else chosen.rounds
+    console = Console()
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmarks-", ignore_cleanup_errors=True) as folder,
+        Bench(folder=Path(folder), rounds=rounds, quick=chosen.quick, say=lambda line: console.print(line, highlight=False)) as bench,
+    ):  # fmt: skip
+        results = measure(bench, chosen.only or names)
+    console.print(table(results))
+    for result in results:
+        if result.behind:
+            console.print(f"{result.row.name}: {result.behind}", highlight=False)
+    if chosen.write:
+        write(results, rounds=rounds)
+
+
+if __name__ == "__main__":
+    main()

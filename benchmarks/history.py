@@ -1,0 +1,108 @@
+"""Whether a long history and a long queue make acks or claims slower."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from receiver.store import Claimed, Finished, Store
+
+from . import checks
+from .acks import SENDER, SERVER, told
+from .bench import Bench
+from .deliveries import body, job_id, message_id
+from .load import Order
+from .postgres import migrated
+from .processes import load, serve
+from .report import Result
+
+#: Runs claimed in one turn.
+CLAIM = 8
+
+
+def measure(bench: Bench, result: Result) -> None:
+    """Measure on an empty and on a full SQLite database, in turn."""
+    turns = bench.of(1000)
+    full = build(bench.folder / "full.db", events=bench.of(1_000_000), waiting=bench.of(100_000))
+    bench.say(f"history   built {bench.of(1_000_000):,} events, {full.stat().st_size / 2**20:,.0f} MB")
+    for number in range(bench.rounds):
+        few = build(bench.folder / f"few-{number}.db", events=CLAIM * (turns + 1), waiting=CLAIM * (turns + 1))
+        claims = [asyncio.run(claim_p95(f"sqlite:///{path}", turns)) for path in (few, full)]
+        with bench.place("sqlite") as (folder, url):
+            rates = [_rate(bench, folder, each, number) for each in (url, f"sqlite:///{full}")]
+        bench.say(f"history   claim p95 {claims[0]:.2f} ms with few, {claims[1]:.2f} ms with many")
+        result.add(rates[1] / rates[0], "acks/s")
+        result.add(claims[0] / claims[1], "claim")
+        for what, values in (("acks/s", rates), ("claim p95 ms", claims)):
+            result.note(f"{what} with none", values[0])
+            result.note(f"{what} with many", values[1])
+
+
+def _rate(bench: Bench, folder: Path, url: str, number: int) -> float:
+    process, port = serve(folder, url, "--no-dispatch", core=SERVER)
+    with process:
+        count = int(24_000 * bench.seconds)
+        order = Order(ports=[port], count=count, first=count * number, warm=0.5, seconds=bench.seconds)
+        answer = load(order, core=SENDER)
+        checks.stored(url, answer.acked)
+    bench.say(told("history", answer))
+    return answer.rate
+
+
+async def claim_p95(url: str, turns: int) -> float:
+    """Return the 95th percentile of a worker's turn with the store, milliseconds."""
+    store = Store(url)
+    claimed: list[Claimed] = []
+    taken = []
+    for _ in range(turns):
+        now = time.time()
+        finished = [Finished(run=run, outcome="done", finished_at=now) for run in claimed]
+        began = time.perf_counter()
+        turn = await store.runs.turn(
+            worker="bench", lease=30, finished=finished, wanted=lambda _row: (), free={"nothing": CLAIM}
+        )
+        taken.append((time.perf_counter() - began) * 1e3)
+        claimed = list(turn.claimed)
+        if len(claimed) != CLAIM:
+            raise RuntimeError("the queue is shorter than it should be")
+    await store.runs.settle([], claimed)
+    await store.close()
+    return sorted(taken)[int(len(taken) * 0.95)]
+
+
+def build(path: Path, *, events: int, waiting: int) -> Path:
+    """Fill a new database in one go: each event has a run, the newest ones wait, the others are done."""
+    asyncio.run(migrated(f"sqlite:///{path}"))
+    database = sqlite3.connect(path)
+    # Only while it is built: this database has nothing to lose.
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-1000000", "foreign_keys=OFF"):
+        database.execute(f"PRAGMA {pragma}")
+    database.executemany(f"INSERT INTO events VALUES ({','.join('?' * 15)})", _events(events))
+    database.execute(
+        "INSERT INTO runs (id, event_id, handler, state, due_at, attempt, token, created_at, started_at, finished_at) "
+        "SELECT replace(id, 'evt_', 'run_'), id, 'nothing', CASE WHEN done THEN 'done' ELSE 'waiting' END, received_at, "
+        "done, done, received_at, CASE WHEN done THEN received_at END, CASE WHEN done THEN received_at END "
+        "FROM (SELECT id, received_at, rowid <= ? AS done FROM events)",
+        (events - waiting,),
+    )
+    database.execute(
+        "INSERT INTO attempts (run_id, number, outcome, started_at, finished_at) "
+        "SELECT id, 1, 'done', started_at, finished_at FROM runs WHERE state = 'done'"
+    )
+    database.commit()
+    database.execute("PRAGMA journal_mode=WAL")
+    database.close()
+    return path
+
+
+def _events(count: int) -> Iterator[tuple[object, ...]]:
+    headers = "{" + '"content-type": "application/json", "webhook-id": "msg_0"'.ljust(380) + "}"
+    now = time.time()
+    for number in range(count):
+        key = 10**9 + number
+        at = now - (count - number) / 10
+        yield (
+            f"evt_{number:026d}", "videogen", "dispatched", "tool_execution.succeeded", "job.succeeded", job_id(key),
+            "GENERATE_AVATAR", "webhook", at, at, message_id(key), f"{job_id(key)}:succeeded", None, headers, body(key),
+        )  # fmt: skip

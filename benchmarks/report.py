@@ -1,0 +1,125 @@
+"""What is measured, what it must reach, and the table that says whether it does."""
+
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import psutil
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the table. Where `most` is true the limits are upper ones."""
+
+    name: str
+    what: str
+    must: float
+    aim: float
+    most: bool = False
+    unit: str = ""
+
+    def number(self, value: float) -> str:
+        """Return a measured value as text."""
+        return (
+            f"{value:.2f}"
+            if not self.unit
+            else f"{value:,.0f}{self.unit}"
+            if value >= 100
+            else f"{value:.1f}{self.unit}"
+        )
+
+    def limit(self, value: float) -> str:
+        """Return a limit as text."""
+        return f"{'≤' if self.most else '≥'} {value:,g}{self.unit}"
+
+    def verdict(self, value: float) -> str:
+        """Return how a value stands to the limits."""
+        reached = [value <= limit if self.most else value >= limit for limit in (self.must, self.aim)]
+        return "missed" if not reached[0] else "aim reached" if reached[1] else "reached"
+
+
+ROWS = (
+    Row(name="sqlite", what="durable acks/s on SQLite, `serve --no-dispatch` ÷ bare route", must=0.5, aim=0.75),
+    Row(name="serve", what="the same while plain `serve` also runs a no-op handler on every event", must=0.3, aim=0.6),
+    Row(name="postgres", what="durable acks/s on PostgreSQL, `serve --no-dispatch` ÷ bare", must=0.45, aim=0.7),
+    Row(name="handmade", what="durable acks/s ÷ the usual hand-made receiver", must=2.5, aim=4),
+    Row(name="p99", what="ack p99 at 1,000/s open loop, SQLite, `serve`", must=25, aim=10, most=True, unit=" ms"),
+    Row(name="runs", what="no-op runs/s, one worker process", must=2000, aim=5000, unit=" /s"),
+    Row(name="start", what="ack received → handler starts, at rest, p50", must=15, aim=5, most=True, unit=" ms"),
+    Row(name="history", what="with 1,000,000 events and 100,000 waiting runs ÷ with none", must=0.9, aim=0.98),
+    Row(name="memory", what="memory of `serve` after 200,000 deliveries", must=150, aim=100, most=True, unit=" MB"),
+    Row(name="scale", what="two `web` + two `worker` on PostgreSQL ÷ one of each, acks/s", must=1.5, aim=1.8),
+)  # fmt: skip
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """The values of each round, by what they are of; a row with one figure names it ""."""
+
+    row: Row
+    rounds: dict[str, list[float]] = field(default_factory=dict)
+    notes: dict[str, list[float]] = field(default_factory=dict)  #: absolute numbers behind a ratio
+
+    def add(self, value: float, figure: str = "") -> None:
+        """Keep the value of one more round."""
+        self.rounds.setdefault(figure, []).append(value)
+
+    def note(self, what: str, value: float) -> None:
+        """Keep a number that stands behind the value."""
+        self.notes.setdefault(what, []).append(value)
+
+    @property
+    def measured(self) -> str:
+        """The medians as text, each with its extremes."""
+        return "; ".join(f"{figure} {self._spread(values)}".strip() for figure, values in self.rounds.items())
+
+    def _spread(self, values: Sequence[float]) -> str:
+        number = self.row.number
+        return f"{number(statistics.median(values))} ({number(min(values))} … {number(max(values))})"
+
+    @property
+    def behind(self) -> str:
+        """The medians of the notes as text."""
+        return ", ".join(f"{what} {statistics.median(values):,.4g}" for what, values in self.notes.items())
+
+    @property
+    def verdict(self) -> str:
+        """The worst verdict of the figures."""
+        worst = ("missed", "reached", "aim reached")
+        return min((self.row.verdict(statistics.median(values)) for values in self.rounds.values()), key=worst.index)
+
+
+def table(results: Sequence[Result]) -> Table:
+    """Return the results for a terminal."""
+    shown = Table("what", "measured (median, extremes)", "must reach", "aim", "verdict", show_lines=True)
+    colours = {"missed": "red", "reached": "yellow", "aim reached": "green"}
+    for result in results:
+        colour = colours[result.verdict]
+        shown.add_row(*_cells(result)[:-1], f"[{colour}]{result.verdict}[/]")
+    return shown
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """Return the results for the docs."""
+    lines = ["| what | measured (median, extremes) | must reach | aim | verdict |", "|---|---|---|---|---|"]
+    lines += ["| " + " | ".join(_cells(result)) + " |" for result in results]
+    numbers = [f"- {result.row.what}: {result.behind}" for result in results if result.behind]
+    return "\n".join([*lines, "", "Behind the ratios, medians:", "", *numbers, ""])
+
+
+def machine() -> Mapping[str, str]:
+    """Return what the numbers depend on."""
+    return {
+        "when": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, "
+        f"{psutil.virtual_memory().total / 2**30:.0f} GB",
+        "Python": platform.python_version(),
+    }
+
+
+def _cells(result: Result) -> list[str]:
+    row = result.row
+    return [row.what, result.measured, row.limit(row.must), row.limit(row.aim), result.verdict]
