@@ -25,6 +25,11 @@ POLL = 0.25
 ERROR_LENGTH = 4000
 
 
+def wanted(event: Event, handlers: Iterable[Handler]) -> dict[str, str | None]:
+    """Return the names of the handlers that want an event, each with the key by which its runs are ordered."""
+    return {one.name: event.job_id if one.ordered else None for one in handlers if one.wants(event)}
+
+
 def backoff(attempt: int, *, first: float = 2.0, longest: float = 3600.0, roll: float) -> float:
     """Return the seconds to wait after failed attempt number `attempt`, which starts at 1.
 
@@ -131,9 +136,8 @@ class Dispatcher:
         except TimeoutError:
             pass
 
-    def _wanted(self, row: Mapping[str, Any]) -> Iterable[str]:
-        event = Event(**row)
-        return [name for name, handler in self._handlers.items() if handler.wants(event)]
+    def _wanted(self, row: Mapping[str, Any]) -> dict[str, str | None]:
+        return wanted(Event(**row), self._handlers.values())
 
     def _free(self) -> dict[str, int]:
         room = self._concurrency - len(self._running)

@@ -19,4 +19,13 @@ def new_id(prefix: str) -> str:
     global _last  # noqa: PLW0603 - the order within a process is the process's own
     with _lock:  # two threads that both add one to the same id would make the same id
         _last = number = max(time.time_ns() // 1_000_000 << 80 | secrets.randbits(80), _last + 1)
+    return _text(prefix, number)
+
+
+def first_id(prefix: str, moment: float) -> str:
+    """Return the smallest id of that moment, Unix seconds: ids made before are smaller, later ones are not."""
+    return _text(prefix, max(0, int(moment * 1000)) << 80)
+
+
+def _text(prefix: str, number: int) -> str:
     return f"{prefix}_" + "".join([_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)])

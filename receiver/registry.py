@@ -37,6 +37,7 @@ class Handler:
     retries: int = 8  #: further attempts after the first
     timeout: float = 60  #: seconds an attempt may take
     concurrency: int = 8  #: attempts at once in one worker
+    ordered: bool = False  #: whether the events of one job are handled one after the other, as they came
 
     def wants(self, event: Event) -> bool:
         """Whether this event is for this handler."""
@@ -60,14 +61,16 @@ def handler(
     retries: int = 8,
     timeout: float = 60,
     concurrency: int = 8,
+    ordered: bool = False,
 ) -> Callable[[Marked], Marked]:
     """Mark a function as the handler of the events that `patterns` name.
 
     A pattern is a provider's own event name (`"tool_execution.succeeded"`, `"file.*"`, `"*"`) or one
     of ours across all providers: `"job.succeeded"`, `"job.failed"`, `"job.cancelled"`, `"job.*"`.
     `source` and `tool` narrow it. A failed attempt is followed by up to `retries` more; each may take
-    `timeout` seconds; `concurrency` attempts run at once in one worker. Functions that are not async
-    run in threads.
+    `timeout` seconds; `concurrency` attempts run at once in one worker. With `ordered`, the events of one
+    job go one after the other, as they came: a run waits until the one before it is done or has failed.
+    Functions that are not async run in threads.
 
     Marking has no other effect: a handler runs only if the receiver finds its module.
     """
@@ -86,6 +89,7 @@ def handler(
             retries=retries,
             timeout=timeout,
             concurrency=concurrency,
+            ordered=ordered,
         )
         _check(found)
         setattr(function, _MARK, found)

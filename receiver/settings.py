@@ -49,9 +49,11 @@ class Provider(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    api_key: SecretStr | None = None
-    base_url: str | None = Field(None, repr=False)
-    webhook_secret: SecretStr | None = None
+    api_key: SecretStr | None = Field(None, description="Opens the provider's API.")
+    base_url: str | None = Field(None, repr=False, description="Where the API is, if not where it usually is.")
+    webhook_secret: SecretStr | None = Field(
+        None, description="Signing secrets of endpoints registered elsewhere: several, newest first, with commas."
+    )
 
     @field_validator("api_key", "base_url", mode="before")
     @classmethod

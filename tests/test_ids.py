@@ -1,9 +1,7 @@
 """Ids: unique, and sorted by the time they were made."""
 
-import threading
-
 from receiver import ids
-from receiver.ids import new_id
+from receiver.ids import first_id, new_id
 
 
 def test_an_id_is_its_prefix_and_26_characters_without_look_alikes():
@@ -28,6 +26,19 @@ def test_ids_sort_by_the_millisecond_they_were_made_in(monkeypatch):
     assert made[-1].startswith("run_7zzzzzzzzz")
 
 
+def test_the_first_id_of_a_moment_parts_what_was_made_before_from_what_comes_after(monkeypatch):
+    made = []
+    for millisecond in (1793231999999, 1793232000000):
+        monkeypatch.setattr(ids, "_last", 0)
+        monkeypatch.setattr(ids.time, "time_ns", lambda millisecond=millisecond: millisecond * 1_000_000)
+        made.append(new_id("evt"))
+    assert made[0] < first_id("evt", 1793232000.0) <= made[1]
+
+
+def test_before_1970_there_were_no_ids():
+    assert first_id("evt", -1.0) == first_id("evt", 0) == "evt_" + "0" * 26
+
+
 def test_a_clock_that_goes_back_makes_no_smaller_id(monkeypatch):
     first = new_id("evt")
     monkeypatch.setattr(ids.time, "time_ns", lambda: 0)
@@ -44,11 +55,17 @@ def test_processes_that_start_in_the_same_millisecond_make_different_ids(monkeyp
     assert len(made) == 1000
 
 
-def test_threads_wait_for_each_other():
-    with ids._lock:
-        done = threading.Event()
-        thread = threading.Thread(target=lambda: (new_id("evt"), done.set()))
-        thread.start()
-        assert not done.wait(0.05)
-    thread.join(5)
-    assert done.is_set()
+def test_threads_take_turns(monkeypatch):
+    turns = []
+
+    class Turn:
+        def __enter__(self):
+            turns.append(ids._last)
+
+        def __exit__(self, *_):
+            turns.append(ids._last)
+
+    monkeypatch.setattr(ids, "_lock", Turn())
+    new_id("evt")
+    before, after = turns
+    assert before < after

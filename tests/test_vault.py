@@ -1,7 +1,6 @@
 """Secrets at rest: only a right key opens them, and nothing shows them."""
 
 import pytest
-from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,9 +77,7 @@ def test_with_a_key_a_vault_is_true():
     assert Vault([OLD])
 
 
-@pytest.mark.parametrize(
-    "key", ["", "short", "no base64 at all!", "schlüssel", SECRET, OLD[:-4], Fernet.generate_key().decode() + "AAAA"]
-)
+@pytest.mark.parametrize("key", ["", "short", "no base64 at all!", "schlüssel", SECRET, OLD[:-4], "A" * 43])
 def test_what_is_no_key_is_refused_without_showing_it(key):
     with pytest.raises(ConfigError) as caught:
         Vault([OLD, key])

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ConfigError, ReceiverError
 from ..logs import scrub
-from . import endpoints, events, handlers, secrets, services
+from . import endpoints, events, handlers, runs, secrets, services
 from .output import complain
 
 app = typer.Typer(
@@ -18,8 +18,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 services.add_to(app)
-app.add_typer(events.events)
-app.add_typer(events.runs)
+app.add_typer(events.app)
+app.add_typer(runs.app)
 app.add_typer(endpoints.app)
 app.add_typer(handlers.app)
 app.add_typer(secrets.app)

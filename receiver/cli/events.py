@@ -1,4 +1,4 @@
-"""The commands about events and runs."""
+"""The commands about events."""
 
 import asyncio
 import json
@@ -7,16 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import ReceiverError
+from ..errors import ConfigError, ReceiverError
 from ..events import redact
+from ..registry import Handler, find_handlers
+from ..replay import replay
 from ..settings import load
-from ..store import Store
-from .output import Json, Limit, console, moment, plain, show
+from ..store import Filter, Store
+from .output import Json, Limit, ago, console, moment, plain, show
 
-events = typer.Typer(name="events", help="What providers told us.", no_args_is_help=True)
-runs = typer.Typer(name="runs", help="Handlers on events.", no_args_is_help=True)
+app = typer.Typer(name="events", help="What providers told us.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
+SourceOf = Annotated[str | None, typer.Option("--source", help="Only this source.")]
+JobId = Annotated[str | None, typer.Option("--job", help="Only this job's.")]
+Since = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came in the last 90s, 15m, 36h or 7d.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
 
 
 def with_store(work: Callable[[Store], Awaitable[Any]]) -> Any:
@@ -33,12 +38,12 @@ def with_store(work: Callable[[Store], Awaitable[Any]]) -> Any:
     return asyncio.run(opened())
 
 
-@events.command("list")
+@app.command("list")
 def list_events(
     as_json: Json = False,
     limit: Limit = 50,
-    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
-    job: Annotated[str | None, typer.Option(help="Only this job's.")] = None,
+    source: SourceOf = None,
+    job: JobId = None,
 ) -> None:
     """List the newest events."""
     rows = with_store(lambda store: store.events.recent(limit=limit, source=source, job_id=job))
@@ -46,7 +51,7 @@ def list_events(
     show(rows, columns, as_json=as_json, empty="No events yet.")
 
 
-@events.command("show")
+@app.command("show")
 def show_event(id: Id, as_json: Json = False) -> None:
     """Show one event: its JSON without signatures, and every attempt of its handlers."""
 
@@ -67,17 +72,32 @@ def show_event(id: Id, as_json: Json = False) -> None:
     _print(event)
 
 
-@events.command("replay")
-def replay_event(
-    id: Id,
+@app.command("replay")
+def replay_events(
+    id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One event; without it, all that match.")] = None,
     handler: Annotated[list[str] | None, typer.Option(help="Only this handler; may be repeated.")] = None,
+    source: SourceOf = None,
+    type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only events of this kind, e.g. job.failed.")] = None,
+    tool: Annotated[str | None, typer.Option(help="Only this tool's.")] = None,
+    job: JobId = None,
+    since: Since = None,
+    every: Annotated[bool, typer.Option("--all", help="All events there are.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Run an event's handlers again, those that ended."""
-    again = with_store(lambda store: store.runs.replay(event_id=id, handlers=handler))
-    console.print(f"{again} runs start again.")
+    """Run handlers again on an event, or on all that match; also handlers added since."""
+    meant = Filter(id=id, source=source, type=type, kind=kind, tool=tool, job_id=job, since=ago(since))
+    if meant == Filter() and not every:
+        raise typer.BadParameter("name an event, narrow it with an option, or say --all")
+    handlers = _chosen(handler)
+    done = with_store(lambda store: replay(store, meant, handlers, dry_run=dry_run))
+    if id and not done.events:
+        raise ReceiverError(f"no event has the id {id}, or it is in quarantine: see `receiver events list`")
+    told = "would start again at most" if dry_run else "start again"
+    console.print(f"{done.events} events match; {done.runs} runs {told}.")
 
 
-@events.command("refused")
+@app.command("refused")
 def refused(as_json: Json = False, limit: Limit = 50) -> None:
     """List the newest deliveries that made no event, and why."""
     rows = with_store(lambda store: store.events.deliveries(limit=limit))
@@ -85,16 +105,11 @@ def refused(as_json: Json = False, limit: Limit = 50) -> None:
     show(rows, columns, as_json=as_json, empty="None.")
 
 
-@runs.command("list")
-def list_runs(
-    as_json: Json = False,
-    limit: Limit = 50,
-    state: Annotated[str | None, typer.Option(help="Only waiting, running, done or failed ones.")] = None,
-) -> None:
-    """List the newest runs."""
-    rows = with_store(lambda store: store.runs.recent(state=state, limit=limit))
-    columns = ("id", "created_at", "handler", "state", "attempt", "event_id", "job_id", "error")
-    show(rows, columns, as_json=as_json, empty="No runs.")
+def _chosen(names: list[str] | None) -> list[Handler]:
+    found = find_handlers(load().handlers)
+    if unknown := set(names or ()) - {one.name for one in found}:
+        raise ConfigError(f"no handler is called {', '.join(sorted(unknown))}: see `receiver handlers list`")
+    return [one for one in found if not names or one.name in names]
 
 
 def _print(event: dict[str, Any]) -> None:

@@ -1,10 +1,14 @@
 """The commands about handlers and sources."""
 
+from typing import Annotated
+
 import typer
 
+from ..errors import ConfigError
 from ..registry import find_handlers, find_sources
 from ..settings import load
-from .output import Json, show
+from .events import with_store
+from .output import Json, console, show
 
 app = typer.Typer(name="handlers", help="The functions that want events.", no_args_is_help=True)
 
@@ -27,6 +31,22 @@ def list_handlers(as_json: Json = False) -> None:
     ]
     columns = ("name", "events", "source", "tool", "retries", "timeout", "concurrency", "place")
     show(rows, columns, as_json=as_json, empty="No handlers: see RECEIVER_HANDLERS.")
+
+
+@app.command("pause")
+def pause_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Let a handler's runs wait; new ones gather until it is resumed."""
+    if name not in {handler.name for handler in find_handlers(load().handlers)}:
+        raise ConfigError(f"no handler is called {name}: see `receiver handlers list`")
+    with_store(lambda store: store.runs.pause(name))
+    console.print(f"{name} is paused.", highlight=False)
+
+
+@app.command("resume")
+def resume_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Let a paused handler go on."""
+    told = "goes on" if with_store(lambda store: store.runs.resume(name)) else "was not paused"
+    console.print(f"{name} {told}.", highlight=False)
 
 
 def sources(as_json: Json = False) -> None:

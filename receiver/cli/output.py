@@ -1,7 +1,9 @@
 """What the commands print: tables for people, one JSON object a line for programs."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -37,6 +39,16 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
     console.print(table)
+
+
+def ago(age: str | None, *, now: Callable[[], float] = time.time) -> float | None:
+    """Return the moment, Unix seconds, that lies an age like `"90s"`, `"15m"`, `"36h"` or `"7d"` back."""
+    if age is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", age)
+    if not match:
+        raise typer.BadParameter(f"{age!r} is not an age: write 90s, 15m, 36h or 7d")
+    return now() - int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def moment(seconds: float | None) -> str:

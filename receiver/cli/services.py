@@ -15,7 +15,8 @@ from ..server import serve as run_server
 from ..settings import Settings, load
 from ..store import Store
 from ..worker import run_worker
-from .output import console
+from .events import DryRun, with_store
+from .output import ago, console
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")]
@@ -23,7 +24,7 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the `receiver` command."""
-    for command in (serve, worker, migrate, demo, emulator, doctor):
+    for command in (serve, worker, migrate, prune, demo, emulator, doctor):
         app.command()(command)
 
 
@@ -67,6 +68,25 @@ def migrate() -> None:
     settings = configured()
     asyncio.run(work())
     console.print("The database is up to date.")
+
+
+def prune(
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="Age, e.g. 30d.")] = "30d",
+    dry_run: DryRun = False,
+) -> None:
+    """Delete old events whose handlers are through with them, and old refusals.
+
+    A copy of a deleted event would be taken for a new one: keep more than the days that providers try again.
+    """
+    before = ago(older_than)
+    if before is None:
+        return
+    if dry_run:
+        told, refused = with_store(lambda store: store.retention.old(before))
+        console.print(f"{told} events and {refused} other deliveries would be deleted.")
+        return
+    told, refused = with_store(lambda store: store.retention.prune(before))
+    console.print(f"{told} events and {refused} other deliveries are deleted.")
 
 
 def demo(

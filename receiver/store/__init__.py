@@ -8,6 +8,8 @@ from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
 from .events import Added, Arrival, Events, Refusal, headers_json
 from .migrations import migrate, versions
+from .replay import Filter, Replays
+from .retention import Retention
 from .runs import Claimed, Finished, Runs
 
 __all__ = [
@@ -17,8 +19,11 @@ __all__ = [
     "Endpoint",
     "Endpoints",
     "Events",
+    "Filter",
     "Finished",
     "Refusal",
+    "Replays",
+    "Retention",
     "Runs",
     "Secret",
     "Store",
@@ -37,6 +42,8 @@ class Store:
         self.database = Database(url, clock=clock)
         self.events = Events(self.database)
         self.runs = Runs(self.database)
+        self.replays = Replays(self.database)
+        self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)
 
     async def migrate(self) -> None:

@@ -6,18 +6,24 @@ waiting ──claim──▶ running ──done──▶ done
    └──lease ended─────┴──failed, out of attempts──▶ failed
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
 from .database import Database
-from .tables import attempts, events, runs, steps
+from .tables import attempts, events, pauses, runs, steps
+
+#: Which handlers want an event, given as a row; each with the key by which its runs are ordered, or None.
+Wanted = Callable[[Mapping[str, Any]], Mapping[str, str | None]]
+
+#: What handlers choose events by.
+MATCHED = ("id", "source", "type", "kind", "job_id", "tool", "road", "received_at", "occurred_at")
 
 #: Events looked at in one fan-out, and runs given up in one sweep: keeps every transaction short.
 BATCH = 200
@@ -70,30 +76,31 @@ class Runs:
         worker: str,
         lease: float,
         finished: Sequence[Finished],
-        wanted: Callable[[Mapping[str, Any]], Iterable[str]],
+        wanted: Wanted,
         free: Mapping[str, int],
     ) -> Turn:
         """Record what ended, fan new events out, and claim due runs: one transaction, one fsync.
 
-        `wanted` names the handlers of an event. `free` says how many runs of each handler to claim at most.
+        `wanted` names the handlers of an event, each with its order key. `free` says how many runs of each
+        handler to claim at most.
         """
         async with self._database.write() as connection:
             now = await self._database.now(connection)
             lost = await self._finish(connection, finished)
             more = await self._fan_out(connection, wanted, now)
             claimed: list[Claimed] = []
-            for handler, limit in free.items():
+            paused = set((await connection.execute(select(pauses.c.handler))).scalars())
+            open_for = {handler: limit for handler, limit in free.items() if handler not in paused}
+            for handler, limit in open_for.items():
                 if limit > 0:
                     claimed += await self._claim(connection, handler, limit, worker=worker, until=now + lease, now=now)
-            due = select(func.min(runs.c.due_at)).where(runs.c.state == "waiting", runs.c.handler.in_(list(free)))
+            due = select(func.min(runs.c.due_at)).where(runs.c.state == "waiting", runs.c.handler.in_(list(open_for)))
             next_due = (await connection.execute(due)).scalar_one_or_none()
         return Turn(claimed=claimed, lost=lost, more=more, next_due=next_due)
 
-    async def _fan_out(
-        self, connection: AsyncConnection, wanted: Callable[[Mapping[str, Any]], Iterable[str]], now: float
-    ) -> bool:
+    async def _fan_out(self, connection: AsyncConnection, wanted: Wanted, now: float) -> bool:
         query = (
-            select(*(events.c[name] for name in _MATCHED))
+            select(*(events.c[name] for name in MATCHED))
             .where(events.c.state == "waiting")
             .order_by(events.c.id)
             .limit(BATCH)
@@ -102,7 +109,7 @@ class Runs:
         found = (await connection.execute(query)).mappings().all()
         if not found:
             return False
-        made = [_run_row(event["id"], handler, now) for event in found for handler in wanted(dict(event))]
+        made = [run_row(event["id"], name, key, now) for event in found for name, key in wanted(dict(event)).items()]
         if made:
             await connection.execute(self._insert(runs).on_conflict_do_nothing(), made)
         ids = [event["id"] for event in found]
@@ -114,8 +121,8 @@ class Runs:
     ) -> list[Claimed]:
         due = (
             select(runs.c.id)
-            .where(runs.c.state == "waiting", runs.c.handler == handler, runs.c.due_at <= now)
-            .order_by(runs.c.due_at)
+            .where(runs.c.state == "waiting", runs.c.handler == handler, runs.c.due_at <= now, _first_of_its_key())
+            .order_by(runs.c.due_at, runs.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
@@ -143,7 +150,7 @@ class Runs:
                 started_at=now,
                 event=found[row["event_id"]],
             )
-            for row in sorted(rows, key=lambda row: float(row["due_at"]))
+            for row in sorted(rows, key=lambda row: (row["due_at"], row["id"]))
         ]
 
     async def _finish(self, connection: AsyncConnection, finished: Sequence[Finished]) -> list[Finished]:
@@ -235,19 +242,45 @@ class Runs:
             found = await connection.execute(query.order_by(runs.c.id.desc()).limit(limit))
             return [dict(row) for row in found.mappings()]
 
-    async def replay(self, *, event_id: str, handlers: Iterable[str] | None = None) -> int:
-        """Let the ended runs of an event start again with all their attempts; return how many."""
+    async def pause(self, handler: str) -> None:
+        """Let the runs of a handler wait; new ones gather. Those that are running end."""
         async with self._database.write() as connection:
+            row = {"handler": handler, "paused_at": await self._database.now(connection)}
+            await connection.execute(self._insert(pauses).values(row).on_conflict_do_nothing())
+
+    async def resume(self, handler: str) -> bool:
+        """Let the runs of a handler go on; False if it was not paused."""
+        async with self._database.write() as connection:
+            return (await connection.execute(delete(pauses).where(pauses.c.handler == handler))).rowcount > 0
+
+    async def paused(self) -> set[str]:
+        """Return the handlers that are paused."""
+        async with self._database.read() as connection:
+            return set((await connection.execute(select(pauses.c.handler))).scalars())
+
+    async def backlog(self) -> float:
+        """Return the age in seconds of the oldest work that is due and not begun; 0 if there is none."""
+        due = select(func.min(runs.c.due_at)).where(runs.c.state == "waiting")
+        new = select(events.c.received_at).where(events.c.state == "waiting").order_by(events.c.id).limit(1)
+        async with self._database.read() as connection:
             now = await self._database.now(connection)
-            ended = (runs.c.event_id == event_id) & runs.c.state.in_(("done", "failed"))
-            if handlers is not None:
-                ended &= runs.c.handler.in_(list(handlers))
-            again = update(runs).where(ended).values(state="waiting", due_at=now, attempt=0, finished_at=None)
-            return (await connection.execute(again)).rowcount
+            since = [(await connection.execute(query)).scalar() for query in (due, new)]
+        return max([0.0, *(now - float(moment) for moment in since if moment is not None)])
 
 
-#: What handlers choose events by.
-_MATCHED = ("id", "source", "type", "kind", "job_id", "tool", "road", "received_at", "occurred_at")
+def _first_of_its_key() -> ColumnElement[bool]:
+    """Whether no earlier run of the same handler and order key is still to end."""
+    earlier = runs.alias()
+    return or_(
+        runs.c.order_key.is_(None),
+        ~exists().where(
+            earlier.c.handler == runs.c.handler,
+            earlier.c.order_key == runs.c.order_key,
+            earlier.c.finished_at.is_(None),
+            earlier.c.id < runs.c.id,
+        ),
+    )
+
 
 _FINISH = (
     update(runs)
@@ -285,11 +318,13 @@ def _attempt_row(item: Finished) -> dict[str, Any]:
     }
 
 
-def _run_row(event_id: str, handler: str, now: float) -> dict[str, Any]:
+def run_row(event_id: str, handler: str, order_key: str | None, now: float) -> dict[str, Any]:
+    """Return the row of a new run, due at once."""
     return {
         "id": new_id("run"),
         "event_id": event_id,
         "handler": handler,
+        "order_key": order_key,
         "state": "waiting",
         "due_at": now,
         "created_at": now,

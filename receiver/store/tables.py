@@ -84,6 +84,7 @@ runs = Table(
     Column("state", Text, nullable=False),  # waiting -> running -> done | failed; a retry waits again
     Column("due_at", Double, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),  # tries begun since it was last asked for
+    Column("order_key", Text),  # runs of one handler with the same key go one after the other; usually none
     Column("worker", Text),
     Column("lease_until", Double),
     Column("token", Integer, nullable=False, server_default="0"),  # grows with each claim; an older one may not finish
@@ -101,6 +102,7 @@ Index(
     "runs_due",
     runs.c.handler,
     runs.c.due_at,
+    runs.c.id,
     sqlite_where=text("state = 'waiting'"),
     postgresql_where=text("state = 'waiting'"),
 )
@@ -109,6 +111,22 @@ Index(
     runs.c.lease_until,
     sqlite_where=text("state = 'running'"),
     postgresql_where=text("state = 'running'"),
+)
+
+Index(
+    "runs_ordered",
+    runs.c.handler,
+    runs.c.order_key,
+    sqlite_where=text("order_key IS NOT NULL AND finished_at IS NULL"),
+    postgresql_where=text("order_key IS NOT NULL AND finished_at IS NULL"),
+)
+
+#: Handlers whose runs wait until they are resumed.
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("handler", Text, primary_key=True),
+    Column("paused_at", Double, nullable=False),
 )
 
 #: Every try of every run. Append-only.

@@ -37,7 +37,7 @@ def filled(environment):
             source="videogen", reason="wrong-signature", status=401, received_at=now, headers="{}", body=b"", size=0
         )
         added = await store.events.add([good, bad], [refusal])
-        common = {"worker": "w", "lease": 30, "wanted": lambda _event: ["log"], "free": {"log": 5}}
+        common = {"worker": "w", "lease": 30, "wanted": lambda _event: {"log": None}, "free": {"log": 5}}
         [run] = (await store.runs.turn(**common, finished=[])).claimed
         retry = Finished(run=run, outcome="retry", finished_at=now + 1, error="[red]not yet[/]\x1b[31m", due_at=now)
         [run] = (await store.runs.turn(**common, finished=[retry])).claimed
@@ -91,10 +91,33 @@ def test_an_event_that_is_not_there_is_an_error_with_advice(run, filled):
 
 
 def test_a_replayed_event_runs_its_handlers_again(run, filled):
-    assert run("events", "replay", filled[0], "--handler", "mail").out == "0 runs start again.\n"
-    assert run("events", "replay", filled[0]).out == "1 runs start again.\n"
+    assert run("events", "replay", filled[0], "--handler", "log", "--dry-run").out == (
+        "1 events match; 1 runs would start again at most.\n"
+    )
+    assert run("events", "replay", filled[0], "--handler", "log").out == "1 events match; 1 runs start again.\n"
     [line] = run("runs", "list", "--json").out.splitlines()
     assert json.loads(line)["state"] == "waiting"
+
+
+def test_a_replay_needs_to_be_told_what_and_with_what(run, filled):
+    assert run("events", "replay").code == 2
+    assert run("events", "replay", "--all", "--handler", "nobody").code == 2
+    assert run("events", "replay", "evt_none").code == 1
+    assert run("events", "replay", "--since", "yesterday").code == 2
+    assert run("events", "replay", "--all", "--handler", "log").out == "1 events match; 1 runs start again.\n"
+    assert run("events", "replay", "--since", "1h", "--kind", "job.failed").out.startswith("0 events match")
+
+
+def test_failed_runs_are_counted_and_start_again(run, filled):
+    assert run("runs", "retry", "--dry-run").out == "0 failed runs would start again.\n"
+    assert run("runs", "retry", "--handler", "log", "--since", "2h").out == "0 failed runs start again.\n"
+
+
+def test_old_events_are_counted_and_deleted(run, filled):
+    assert run("prune", "--older-than", "1h", "--dry-run").out == "0 events and 0 other deliveries would be deleted.\n"
+    assert run("prune", "--older-than", "0s").out == "2 events and 1 other deliveries are deleted.\n"
+    assert run("events", "list").out == "No events yet.\n"
+    assert run("prune", "--older-than", "much").code == 2
 
 
 def test_without_a_database_the_commands_say_how_to_make_one(run):

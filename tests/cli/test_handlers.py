@@ -41,6 +41,14 @@ def test_sources_are_listed(run, monkeypatch):
     assert "hunter2" not in ended.out
 
 
+def test_a_handler_is_paused_and_resumed(run):
+    run("migrate")
+    assert run("handlers", "pause", "log").out == "log is paused.\n"
+    assert run("handlers", "resume", "log").out == "log goes on.\n"
+    assert run("handlers", "resume", "log").out == "log was not paused.\n"
+    assert run("handlers", "pause", "nobody").code == 2
+
+
 def test_a_fresh_key_is_a_key(run):
     first, second = run("secrets", "key").out.strip(), run("secrets", "key").out.strip()
     assert first != second

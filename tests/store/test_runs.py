@@ -9,10 +9,11 @@ from receiver.store import Finished, Store
 FREE = {"log": 10, "mail": 10}
 
 
-async def turn(store, *, worker="w1", finished=(), wanted=("log",), free=FREE, lease=30.0):
-    return await store.runs.turn(
-        worker=worker, lease=lease, finished=list(finished), wanted=lambda _event: wanted, free=free
-    )
+async def turn(store, *, worker="w1", finished=(), wanted=("log",), free=FREE, lease=30.0, ordered=False):
+    def keyed(event):
+        return {name: event["job_id"] if ordered else None for name in wanted}
+
+    return await store.runs.turn(worker=worker, lease=lease, finished=list(finished), wanted=keyed, free=free)
 
 
 def done(run, clock, **changes):
@@ -176,11 +177,40 @@ async def test_a_step_that_raised_may_be_tried_again(store, arrival):
         assert not first
 
 
-async def test_a_replayed_run_has_all_its_attempts_again(store, arrival, clock):
-    [added] = await store.events.add([arrival()])
-    runs = (await turn(store, wanted=("log", "mail"))).claimed
-    await turn(store, finished=[done(run, clock, outcome="failed", error="x") for run in runs], free={})
-    assert await store.runs.replay(event_id=added.event_id, handlers=["mail"]) == 1
-    [again] = (await turn(store)).claimed
-    assert (again.handler, again.attempt) == ("mail", 1)
-    assert await store.runs.replay(event_id=added.event_id) == 1
+async def test_runs_of_one_job_go_one_after_the_other_if_asked_for(store, arrival, clock):
+    for number in (1, 2):
+        await store.events.add([arrival(number, job_id="job")])
+    await store.events.add([arrival(3, job_id="other")])
+    [first, other] = (await turn(store, ordered=True)).claimed
+    assert {first.event["message_id"], other.event["message_id"]} == {"msg_1", "msg_3"}
+    again = await turn(store, finished=[done(first, clock, outcome="retry", due_at=clock() + 5)])
+    assert again.claimed == []
+    clock.turn(5)
+    [first] = (await turn(store)).claimed
+    [second] = (await turn(store, finished=[done(first, clock, outcome="failed", error="x")])).claimed
+    assert second.event["message_id"] == "msg_2"
+
+
+async def test_a_paused_handler_gathers_runs_until_it_is_resumed(store, arrival):
+    await store.runs.pause("log")
+    await store.runs.pause("log")
+    await store.events.add([arrival()])
+    result = await turn(store, wanted=("log", "mail"))
+    assert [run.handler for run in result.claimed] == ["mail"]
+    assert result.next_due is None
+    assert await store.runs.paused() == {"log"}
+    assert await store.runs.resume("log")
+    assert not await store.runs.resume("log")
+    assert [run.handler for run in (await turn(store)).claimed] == ["log"]
+
+
+async def test_the_backlog_is_the_age_of_the_oldest_work_not_begun(store, arrival, clock):
+    assert await store.runs.backlog() == 0
+    await store.events.add([arrival()])
+    clock.turn(7)
+    assert await store.runs.backlog() == 7
+    await turn(store, free={"log": 0})
+    clock.turn(5)
+    assert await store.runs.backlog() == 5
+    await turn(store)
+    assert await store.runs.backlog() == 0

@@ -75,6 +75,12 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "pauses",
+        sa.Column("handler", sa.Text(), nullable=False),
+        sa.Column("paused_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("handler"),
+    )
+    op.create_table(
         "secrets",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -96,6 +102,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("due_at", sa.Double(), nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("order_key", sa.Text(), nullable=True),
         sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("lease_until", sa.Double(), nullable=True),
         sa.Column("token", sa.Integer(), server_default="0", nullable=False),
@@ -113,7 +120,7 @@ def upgrade() -> None:
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.create_index(
             "runs_due",
-            ["handler", "due_at"],
+            ["handler", "due_at", "id"],
             unique=False,
             sqlite_where=sa.text("state = 'waiting'"),
             postgresql_where=sa.text("state = 'waiting'"),
@@ -124,6 +131,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("state = 'running'"),
             postgresql_where=sa.text("state = 'running'"),
+        )
+        batch_op.create_index(
+            "runs_ordered",
+            ["handler", "order_key"],
+            unique=False,
+            sqlite_where=sa.text("order_key IS NOT NULL AND finished_at IS NULL"),
+            postgresql_where=sa.text("order_key IS NOT NULL AND finished_at IS NULL"),
         )
 
     op.create_table(
@@ -164,6 +178,11 @@ def downgrade() -> None:
     op.drop_table("attempts")
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.drop_index(
+            "runs_ordered",
+            sqlite_where=sa.text("order_key IS NOT NULL AND finished_at IS NULL"),
+            postgresql_where=sa.text("order_key IS NOT NULL AND finished_at IS NULL"),
+        )
+        batch_op.drop_index(
             "runs_leased", sqlite_where=sa.text("state = 'running'"), postgresql_where=sa.text("state = 'running'")
         )
         batch_op.drop_index(
@@ -175,6 +194,7 @@ def downgrade() -> None:
         batch_op.drop_index("secrets_source")
 
     op.drop_table("secrets")
+    op.drop_table("pauses")
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index(
             "events_waiting", sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'")

@@ -1,0 +1,111 @@
+"""Which events a filter means, and running handlers on them again."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .database import Database
+from .runs import MATCHED, run_row
+from .tables import events, runs
+
+#: Events or runs changed in one transaction: short enough that no delivery waits for it.
+STEP = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which events are meant; what is None does not narrow. Times are Unix seconds of receipt."""
+
+    id: str | None = None
+    source: str | None = None
+    type: str | None = None
+    kind: str | None = None
+    job_id: str | None = None
+    tool: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """Return the conditions on the events table."""
+        equal = ("id", "source", "type", "kind", "job_id", "tool")
+        found = [events.c[name] == getattr(self, name) for name in equal if getattr(self, name) is not None]
+        if self.since is not None:
+            found.append(events.c.received_at >= self.since)
+        if self.until is not None:
+            found.append(events.c.received_at < self.until)
+        return found
+
+
+class Replays:
+    """Handlers run again: on the events of a filter, or where they failed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+
+    async def matching(self, filter: Filter) -> AsyncIterator[list[dict[str, Any]]]:
+        """Yield the events that are meant, oldest first, in steps, with what handlers choose by.
+
+        Those in quarantine are left out: no handler could read them.
+        """
+        last = ""
+        while True:
+            query = (
+                select(*(events.c[name] for name in MATCHED))
+                .where(*filter.clauses(), events.c.state != "quarantined", events.c.id > last)
+                .order_by(events.c.id)
+                .limit(STEP)
+            )
+            async with self._database.read() as connection:
+                found = [dict(row) for row in (await connection.execute(query)).mappings()]
+            if found:
+                yield found
+            if len(found) < STEP:
+                return
+            last = found[-1]["id"]
+
+    async def again(self, pairs: Sequence[tuple[str, str, str | None]]) -> int:
+        """Let handlers run on events, given as event id, handler and order key; return how many start.
+
+        A run that ended has all its attempts again; one that was never made is made; one that is waiting or
+        running is left alone.
+        """
+        if not pairs:
+            return 0
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            statement = self._insert(runs).on_conflict_do_update(
+                index_elements=["event_id", "handler"],
+                set_={"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None, "error": None},
+                where=runs.c.finished_at.is_not(None),
+            )
+            rows = [run_row(event_id, handler, key, now) for event_id, handler, key in pairs]
+            return len((await connection.execute(statement.returning(runs.c.id), rows)).all())
+
+    async def failed(self, filter: Filter, *, handler: str | None = None) -> int:
+        """Return how many failed runs there are on the events that are meant."""
+        async with self._database.read() as connection:
+            query = select(func.count()).select_from(runs).where(*_failed(filter, handler))
+            return int((await connection.execute(query)).scalar_one())
+
+    async def retry_failed(self, filter: Filter, *, handler: str | None = None) -> int:
+        """Let failed runs start again with all their attempts, in steps; return how many."""
+        total = 0
+        while True:
+            some = select(runs.c.id).where(*_failed(filter, handler)).limit(STEP)
+            async with self._database.write() as connection:
+                now = await self._database.now(connection)
+                again = update(runs).where(runs.c.id.in_(some.scalar_subquery()))
+                values = {"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None}
+                changed = (await connection.execute(again.values(values))).rowcount
+            total += changed
+            if changed < STEP:
+                return total
+
+
+def _failed(filter: Filter, handler: str | None) -> list[ColumnElement[bool]]:
+    meant = exists().where(events.c.id == runs.c.event_id, *filter.clauses())
+    return [runs.c.state == "failed", meant, *([runs.c.handler == handler] if handler else [])]

@@ -1,0 +1,147 @@
+"""Each of these holds on both engines."""
+
+import pytest
+
+from receiver import handler
+from receiver.ids import first_id, new_id
+from receiver.registry import _MARK
+from receiver.replay import Replayed, replay
+from receiver.store import Filter, Finished
+from receiver.store import replay as steps
+from receiver.store import retention
+
+
+def named(name, *patterns, **options):
+    async def function(event, context):
+        pass
+
+    return getattr(handler(*patterns, name=name, **options)(function), _MARK)
+
+
+LOG, MAIL = named("log", "*"), named("mail", "job.failed")
+
+
+async def handled(store, clock, outcome="done", names=("log",)):
+    """Fan out and finish everything that is waiting."""
+    finished = []
+    while True:
+        turn = await store.runs.turn(
+            worker="w",
+            lease=30,
+            finished=finished,
+            wanted=lambda _event: dict.fromkeys(names),
+            free=dict.fromkeys(names, 50),
+        )
+        finished = [Finished(run=run, outcome=outcome, finished_at=clock()) for run in turn.claimed]
+        if not finished and not turn.more:
+            return
+
+
+@pytest.fixture
+def small_steps(monkeypatch):
+    monkeypatch.setattr(steps, "STEP", 3)
+    monkeypatch.setattr(retention, "STEP", 3)
+    monkeypatch.setattr(retention, "REST", 0)
+
+
+async def test_all_that_match_are_replayed_not_just_the_first_page(store, arrival, clock, small_steps):
+    await store.events.add([arrival(number, kind="job.failed" if number < 7 else None) for number in range(10)])
+    await handled(store, clock)
+    meant = Filter(kind="job.failed")
+    assert await replay(store, meant, [LOG], dry_run=True) == Replayed(events=7, runs=7)
+    assert await store.runs.counts() == {"done": 10}
+    assert await replay(store, meant, [LOG]) == Replayed(events=7, runs=7)
+    assert await store.runs.counts() == {"done": 3, "waiting": 7}
+
+
+async def test_a_handler_added_later_runs_on_old_events_that_it_wants(store, arrival, clock):
+    await store.events.add([arrival(1, kind="job.failed"), arrival(2)])
+    await handled(store, clock)
+    assert await replay(store, Filter(), [MAIL]) == Replayed(events=2, runs=1)
+    assert await store.runs.counts() == {"done": 2, "waiting": 1}
+
+
+async def test_a_replayed_run_has_all_its_attempts_again(store, arrival, clock):
+    [added] = await store.events.add([arrival()])
+    await handled(store, clock, outcome="failed")
+    await replay(store, Filter(id=added.event_id), [LOG])
+    [run] = await store.runs.recent()
+    assert (run["state"], run["attempt"], run["error"]) == ("waiting", 0, None)
+    history = await store.events.history(added.event_id)
+    assert [row["outcome"] for row in history] == ["failed"]
+
+
+async def test_runs_on_their_way_are_left_alone(store, arrival, clock):
+    await store.events.add([arrival()])
+    await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {"log": None}, free={"log": 1})
+    assert await replay(store, Filter(), [LOG]) == Replayed(events=1, runs=0)
+    assert await store.runs.counts() == {"running": 1}
+
+
+async def test_what_is_in_quarantine_is_not_replayed(store, arrival):
+    await store.events.add([arrival(reason="not JSON")])
+    assert await replay(store, Filter(), [LOG]) == Replayed(events=0, runs=0)
+
+
+@pytest.mark.parametrize(
+    ("meant", "numbers"),
+    [
+        (Filter(source="videogen"), [0, 1]),
+        (Filter(type="file.download_ready"), [1]),
+        (Filter(tool="X"), [0]),
+        (Filter(job_id="job_1"), [1]),
+        (Filter(since=1793232005), [2]),
+        (Filter(until=1793232005), [0, 1]),
+    ],
+)
+async def test_a_filter_means_what_it_says(store, arrival, clock, meant, numbers):
+    await store.events.add([arrival(0, tool="X"), arrival(1, type="file.download_ready")])
+    clock.turn(10)
+    await store.events.add([arrival(2, source="other")])
+    found = [row["job_id"] async for step in store.replays.matching(meant) for row in step]
+    assert found == [f"job_{number}" for number in numbers]
+
+
+async def test_failed_runs_are_counted_and_start_again_all_of_them(store, arrival, clock, small_steps):
+    await store.events.add([arrival(number) for number in range(8)])
+    await handled(store, clock, outcome="failed", names=("log", "mail"))
+    assert await store.replays.failed(Filter()) == 16
+    assert await store.replays.failed(Filter(job_id="job_1"), handler="log") == 1
+    assert await store.replays.retry_failed(Filter(), handler="log") == 8
+    assert await store.runs.counts() == {"failed": 8, "waiting": 8}
+
+
+async def test_nothing_to_replay_is_nothing_done(store):
+    assert await store.replays.again([]) == 0
+
+
+async def test_what_is_old_and_done_is_deleted_with_its_runs(store, arrival, clock, small_steps, monkeypatch):
+    await store.events.add([arrival(number) for number in range(7)])
+    await store.events.add([arrival(3)])
+    await handled(store, clock)
+    later = clock() + 10**9
+    assert await store.retention.old(later) == (7, 1)
+    assert await store.retention.prune(later) == (7, 1)
+    assert await store.runs.counts() == {}
+    assert await store.events.recent() == []
+
+
+async def test_what_is_not_done_stays_however_old(store, arrival, clock):
+    await store.events.add([arrival(1)])
+    await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {"log": None}, free={"log": 0})
+    await store.events.add([arrival(2)])
+    assert await store.retention.prune(clock() + 10**9) == (0, 0)
+    assert len(await store.events.recent()) == 2
+
+
+async def test_what_is_young_stays(store, arrival, clock):
+    await store.events.add([arrival(1)])
+    await handled(store, clock)
+    assert await store.retention.prune(clock() - 3600) == (0, 0)
+
+
+def test_ids_sort_by_time_and_the_first_of_a_moment_is_the_smallest():
+    ids = [new_id("evt") for _ in range(1000)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 1000
+    assert first_id("evt", 1.0) < ids[0] < first_id("evt", 1e11)
