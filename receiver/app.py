@@ -42,7 +42,7 @@ class Door:
         self._dispatch = dispatch
         self._store = Store(settings.database_url)
         self._supervisor = Supervisor(grace=settings.grace)
-        self._writer = Writer(self._store, queue=settings.queue, stored=self._supervisor.wake)
+        self._writer = Writer(self._store, queue=settings.queue, stored=self._wake)
         self._keyring = Keyring(store=self._store, sources=sources, settings=settings, clock=clock)
         self._inbox = Inbox(
             sources=sources,
@@ -80,12 +80,17 @@ class Door:
             await self._keyring.load()
             self._start("writer", self._writer.run())
             self._start("keyring", self._keyring.follow())
+            self._start("wakeups", self._store.wakeups.send())
             if self._dispatch:
                 self._start("supervisor", self._supervisor.run())
             yield
             await self._stop()
         finally:
             await self._store.close()
+
+    def _wake(self) -> None:
+        self._supervisor.wake()
+        self._store.wakeups.tell()
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
@@ -107,11 +112,10 @@ class Door:
     async def _stop(self) -> None:
         self._writer.stop()
         await self._supervisor.stop()
-        keep = [task for task, name in self._tasks.items() if name != "keyring"]
         for task, name in list(self._tasks.items()):
-            if name == "keyring":
+            if name in ("keyring", "wakeups"):  # these go on for good
                 task.cancel()
-        await asyncio.gather(*keep, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _healthz(self, _request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})

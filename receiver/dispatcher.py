@@ -19,7 +19,7 @@ from .store import Claimed, Finished, Store
 log = structlog.get_logger(__name__)
 
 #: Seconds between two looks at the store when nothing wakes us; jittered.
-POLL = 0.25
+POLL = 1.0
 
 #: Longest error text that is kept with an attempt.
 ERROR_LENGTH = 4000

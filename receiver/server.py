@@ -7,6 +7,7 @@ import uvicorn
 import uvloop
 
 from .app import Door
+from .protocol import BoundedProtocol
 from .settings import Settings
 
 
@@ -41,7 +42,7 @@ def config(door: Door, settings: Settings) -> uvicorn.Config:
         door.app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -73,7 +73,11 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                 limits = {handler.name: handler.retries + 1 for handler in handlers}
                 await store.runs.reap(limits=limits, worker=after)
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
-            await dispatcher.run()
+            hints = asyncio.create_task(store.wakeups.follow(dispatcher.wake))
+            try:
+                await dispatcher.run()
+            finally:
+                hints.cancel()
         finally:
             await store.close()
     log.info("worker_stopped", worker=name)

@@ -169,6 +169,21 @@ async def test_a_hanging_handler_is_cut_off_and_delays_nobody(store, clock, arri
     assert errors == {"took longer than 0.05 s"}
 
 
+async def test_a_plain_function_around_an_async_one_runs_to_its_end(store, clock, arrival):  # noqa: F811
+    ran = []
+
+    async def inner(event, context):
+        ran.append(event.job_id)
+
+    def outer(event, context):
+        return inner(event, context)
+
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(outer)):
+        await until(store, "done")
+    assert len(ran) == 1
+
+
 async def test_a_hanging_function_in_a_thread_takes_no_thread_from_others(store, clock, arrival):  # noqa: F811
     let_go = threading.Event()
 

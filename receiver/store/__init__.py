@@ -11,6 +11,7 @@ from .migrations import migrate, versions
 from .replay import Filter, Replays
 from .retention import Retention
 from .runs import Claimed, Finished, Runs
+from .wakeups import Wakeups
 
 __all__ = [
     "Added",
@@ -27,6 +28,7 @@ __all__ = [
     "Runs",
     "Secret",
     "Store",
+    "Wakeups",
     "headers_json",
 ]
 
@@ -45,6 +47,7 @@ class Store:
         self.replays = Replays(self.database)
         self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)
+        self.wakeups = Wakeups(self.database, url)
 
     async def migrate(self) -> None:
         """Bring the database to this version's schema."""
