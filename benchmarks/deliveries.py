@@ -1,4 +1,7 @@
-"""Deliveries as VideoGen sends them: about 1.3 KB of JSON, each with ids of its own, signed beforehand."""
+"""Deliveries as VideoGen sends them: about 1.3 KB of JSON, each with ids of its own, signed beforehand.
+
+Ids begin with a time and go on at random, as those of VideoGen's samples do.
+"""
 
 import hashlib
 import json
@@ -9,11 +12,12 @@ from receiver import signatures
 SECRET = "whsec_YmVuY2htYXJrLWtleS0wMDEtYmVuY2htYXJrLWtleQ=="
 KEY = signatures.decode_secret(SECRET)
 
-_JOB = "vg_tool_" + "0" * 24
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_JOB = "vg_tool_" + "0" * 25
 
 
 def _url(name: str) -> str:
-    return f"https://storage.example.invalid/vg_file_Zx81qLr0TKe-5s_Wn2mYAg/{name}?X-Signature={'5f' * 32}"
+    return f"https://storage.example.invalid/vg_file_Zx81qLr0TKe-5s_Wn2mYAg/{name}?X-Signature={'5f' * 46}"
 
 
 def _template() -> bytes:
@@ -55,13 +59,23 @@ TEMPLATE = _template()
 
 
 def message_id(number: int) -> str:
-    """Return the `webhook-id` of delivery `number`: it looks random and is the same in every run."""
-    return "msg_" + hashlib.blake2b(b"%d" % number, digest_size=13).hexdigest()
+    """Return the `webhook-id` of delivery `number`: like a KSUID, 27 characters of which the first tell the second."""
+    return f"msg_{_time(number // 1000, 6)}{_noise(b'message', number, 21)}"
 
 
 def job_id(number: int) -> str:
-    """Return the job of delivery `number`."""
-    return "vg_tool_" + hashlib.blake2b(b"job %d" % number, digest_size=12).hexdigest()
+    """Return the job of delivery `number`: like a CUID, 24 characters of which the first tell the millisecond."""
+    return f"vg_tool_c{_time(number, 8)}{_noise(b'job', number, 16)}"
+
+
+def _time(number: int, width: int) -> str:
+    """Return a number in base 36, as text that sorts like it. Delivery 0 is far from both ends."""
+    number += 36**width // 2
+    return "".join(_DIGITS[number // 36**place % 36] for place in range(width - 1, -1, -1))
+
+
+def _noise(about: bytes, number: int, width: int) -> str:
+    return hashlib.blake2b(b"%d" % number, digest_size=16, person=about).hexdigest()[:width]
 
 
 def body(number: int) -> bytes:

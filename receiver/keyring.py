@@ -1,6 +1,7 @@
 """The signing keys that count right now, per source: from the environment and from the store."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
@@ -16,6 +17,9 @@ log = structlog.get_logger(__name__)
 #: Seconds between two looks at the store. A delivery that no key fits looks sooner.
 REFRESH = 5.0
 
+#: Seconds between two looks because of such deliveries: anybody can send them.
+SPACING = 0.1
+
 
 class Keyring:
     """Keys by source. Another process may add some to the store at any time; they are found when needed."""
@@ -29,8 +33,8 @@ class Keyring:
         self._clock = clock
         self._fixed = {name: _configured(source, settings) for name, source in sources.items()}
         self._keys: dict[str, tuple[bytes, ...]] = dict(self._fixed)
-        self._loading: asyncio.Task[None] | None = None
-        self._loaded_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self._read_at = float("-inf")
 
     def keys(self, source: str) -> Sequence[bytes]:
         """Return the keys of a source, newest first; empty if there are none."""
@@ -41,6 +45,7 @@ class Keyring:
 
         Raises ConfigError if one cannot be opened or used, Unavailable if the store does not answer.
         """
+        self._read_at = time.monotonic()
         now = self._clock()
         found: dict[str, list[bytes]] = {name: [] for name in self._sources}
         for secret in await self._store.endpoints.secrets(now=now):
@@ -48,15 +53,15 @@ class Keyring:
                 key = self._sources[secret.source].decode_secret(self._vault.open(secret.sealed))
                 found[secret.source].append(key)
         self._keys = {name: (*found[name], *self._fixed[name]) for name in self._sources}
-        self._loaded_at = now
 
     async def look_again(self) -> None:
-        """Load once more because no key fitted; at most once a second, together for all who ask."""
-        if self._clock() - self._loaded_at < 1:
-            return
-        if self._loading is None or self._loading.done():
-            self._loading = asyncio.create_task(self._reload())
-        await asyncio.shield(self._loading)
+        """Read the store once more because no key fitted; together for all who ask, and not without pause."""
+        asked_at = time.monotonic()
+        async with self._reading:
+            if self._read_at > asked_at:
+                return
+            await asyncio.sleep(max(0.0, self._read_at + SPACING - asked_at))
+            await self._reload()
 
     async def follow(self) -> None:
         """Keep up with the store, for good."""
