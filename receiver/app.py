@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from .errors import ConfigError, ReceiverError
 from .inbox import Inbox
@@ -22,6 +23,9 @@ from .supervisor import Supervisor
 from .writer import Writer
 
 log = structlog.get_logger(__name__)
+
+#: Where deliveries arrive; the source's name follows.
+DELIVERIES = "/webhooks/"
 
 
 class Door:
@@ -56,14 +60,23 @@ class Door:
         self._failed: Callable[[], None] = lambda: None
         #: Why the process must end, once a part of it has died.
         self.failure: BaseException | None = None
-        self.app = Starlette(
+        self._pages = Starlette(
             routes=[
                 Route("/webhooks/{source}", self._inbox, methods=["POST"]),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
             ],
         )
-        self.app.router.redirect_slashes = False
+        self._pages.router.redirect_slashes = False
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        # Straight to the inbox: the router would take a fifth of the time that a delivery costs.
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].startswith(DELIVERIES):
+            scope["path_params"] = {"source": scope["path"].removeprefix(DELIVERIES)}
+            await self._inbox(scope, receive, send)
+        else:
+            await self._pages(scope, receive, send)
 
     @asynccontextmanager
     async def open(self, *, failed: Callable[[], None] = lambda: None) -> AsyncIterator[None]:

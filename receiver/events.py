@@ -78,7 +78,7 @@ class Event:
         return pattern in (self.type, self.kind)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made per delivery, and that costs half
 class Reading:
     """What a source makes of one JSON body: the part of an Event that the provider decides."""
 

@@ -71,7 +71,8 @@ class Inbox:
             log.exception("delivery_not_answered", source=name)
             await _answer(send, 503, {"error": "try again later"}, retry_after=5)
         else:
-            await _answer(send, 200, {"event": added.event_id, "status": added.status})
+            body_sent = b'{"event": "%b", "status": "%b"}' % (added.event_id.encode(), added.status.encode())
+            await _send(send, 200, body_sent, [])
 
     def _source(self, name: str, headers: Headers) -> Source:
         source = self._sources.get(name)
@@ -108,7 +109,7 @@ class Inbox:
         message_id = await self._verify(source, scope["headers"], body, received_at)
         reason = None
         try:
-            reading = source.read(body)
+            reading = source.read(body, brief=True)
         except Unreadable as error:
             reading, reason = Reading(type="unreadable"), str(error)
             log.warning("quarantined", source=source.name, message_id=message_id, reason=reason)
@@ -187,11 +188,15 @@ def _sender(scope: Scope) -> str | None:
 
 
 async def _answer(send: Send, status: int, content: dict[str, Any], *, retry_after: int | None = None) -> None:
-    body = json.dumps(content).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers = []
     if retry_after is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
     if status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body is still on the wire
+    await _send(send, status, json.dumps(content).encode(), headers)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -40,6 +40,7 @@ def config(door: Door, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn serves the door."""
     return uvicorn.Config(
         door.app,
+        interface="asgi3",  # it would take a method for the older kind
         host=settings.host,
         port=settings.port,
         http=BoundedProtocol,

@@ -4,10 +4,10 @@ from receiver import ids
 from receiver.ids import first_id, new_id
 
 
-def test_an_id_is_its_prefix_and_26_characters_without_look_alikes():
+def test_an_id_is_its_prefix_and_32_hexadecimal_digits():
     prefix, _, rest = new_id("evt").partition("_")
-    assert (prefix, len(rest)) == ("evt", 26)
-    assert set(rest) <= set("0123456789abcdefghjkmnpqrstvwxyz")
+    assert (prefix, len(rest)) == ("evt", 32)
+    assert set(rest) <= set("0123456789abcdef")
 
 
 def test_each_id_is_greater_than_the_one_before():
@@ -22,8 +22,8 @@ def test_ids_sort_by_the_millisecond_they_were_made_in(monkeypatch):
         monkeypatch.setattr(ids.time, "time_ns", lambda millisecond=millisecond: millisecond * 1_000_000 + 999)
         made.append(new_id("run"))
     assert made == sorted(made)
-    assert made[0].startswith("run_0000000001")
-    assert made[-1].startswith("run_7zzzzzzzzz")
+    assert made[0].startswith("run_000000000001")
+    assert made[-1].startswith("run_ffffffffffff")
 
 
 def test_the_first_id_of_a_moment_parts_what_was_made_before_from_what_comes_after(monkeypatch):
@@ -36,7 +36,7 @@ def test_the_first_id_of_a_moment_parts_what_was_made_before_from_what_comes_aft
 
 
 def test_before_1970_there_were_no_ids():
-    assert first_id("evt", -1.0) == first_id("evt", 0) == "evt_" + "0" * 26
+    assert first_id("evt", -1.0) == first_id("evt", 0) == "evt_" + "0" * 32
 
 
 def test_a_clock_that_goes_back_makes_no_smaller_id(monkeypatch):

@@ -23,8 +23,11 @@ class Source(Protocol):
     def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
         """Return the delivery's message id. Raises BadSignature and nothing else."""
 
-    def read(self, body: bytes) -> Reading:
-        """Return what a body says. Raises Unreadable and nothing else."""
+    def read(self, body: bytes, *, brief: bool = False) -> Reading:
+        """Return what a body says; if `brief`, outputs and error may be left out.
+
+        Raises Unreadable and nothing else. It must fail on a brief reading if it fails on a full one.
+        """
 
     def client(self, http: httpx.AsyncClient, provider: Provider) -> "Client":
         """Return the provider's API. Raises ConfigError if its key is not set."""

@@ -69,6 +69,7 @@ class Store:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self.events.close()
         await self.database.close()
 
 

@@ -35,13 +35,13 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one consistent state. Raises Unavailable if the database is."""
-        async with self._available(), self.engine.connect() as connection:
+        async with self.available(), self.engine.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: durable when this ends, undone when it raises. Raises Unavailable if the database is."""
-        async with self._available(), self._turn(), self.engine.connect() as connection:
+        async with self.available(), self.turn(), self.engine.connect() as connection:
             await connection.execution_options(write=True)
             async with connection.begin():
                 yield connection
@@ -60,7 +60,8 @@ class Database:
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for this process's turn to write, which only SQLite needs."""
         if self._writing is None:
             yield
         else:
@@ -68,7 +69,8 @@ class Database:
                 yield
 
     @asynccontextmanager
-    async def _available(self) -> AsyncIterator[None]:
+    async def available(self) -> AsyncIterator[None]:
+        """Raise Unavailable instead of what the drivers raise when the database is at fault."""
         try:
             yield
         except (IntegrityError, DataError, ProgrammingError):
@@ -87,7 +89,7 @@ def _sqlite(url: str) -> AsyncEngine:
         make_url(url).set(drivername="sqlite+aiosqlite"),
         pool_size=4,
         max_overflow=4,
-        connect_args={"timeout": BUSY_TIMEOUT},
+        connect_args={"timeout": BUSY_TIMEOUT, "cached_statements": 512},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

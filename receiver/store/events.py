@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import and_, insert, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
 from .database import Database
+from .ingest import Ingest, Row
 from .tables import attempts, deliveries, events, runs
 
 
@@ -66,28 +66,38 @@ class Events:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        self._ingest = Ingest(database)
+
+    async def close(self) -> None:
+        """Give the writer's connection back."""
+        await self._ingest.close()
 
     async def add(self, arrivals: Sequence[Arrival], refusals: Sequence[Refusal] = ()) -> list[Added]:
         """Store each arrival unless its message or its fact is there already. Durable when this returns."""
         rows = [_event_row(arrival) for arrival in arrivals]
+        # Always in the same order: two writers with the same copies would else wait for each other.
+        ordered = sorted(rows, key=_order) if len(rows) > 1 else rows
+        new = await self._ingest.add(ordered) if rows else 0
+        if new == len(rows):
+            added = [Added(event_id=row[0], status="stored") for row in rows]
+        else:
+            added = await self._told_apart(rows, arrivals)
+        if refusals:
+            async with self._database.write() as connection:
+                await connection.execute(insert(deliveries), [_refusal_row(refusal) for refusal in refusals])
+        return added
+
+    async def _told_apart(self, rows: Sequence[Row], arrivals: Sequence[Arrival]) -> list[Added]:
+        """Return what became of each arrival when some were there already."""
         async with self._database.write() as connection:
-            added = await self._store(connection, rows) if rows else set()
-            result = [
-                Added(event_id=row["id"], status="stored")
-                if row["id"] in added
+            query = select(events.c.id).where(events.c.id.in_([row[0] for row in rows]))
+            stored = set((await connection.execute(query)).scalars())
+            return [
+                Added(event_id=row[0], status="stored")
+                if row[0] in stored
                 else await self._duplicate(connection, arrival)
                 for row, arrival in zip(rows, arrivals, strict=True)
             ]
-            if refusals:
-                await connection.execute(insert(deliveries), [_refusal_row(refusal) for refusal in refusals])
-        return result
-
-    async def _store(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> set[str]:
-        statement = self._insert(events).on_conflict_do_nothing().returning(events.c.id)
-        # Always in the same order: two writers with the same copies would else wait for each other.
-        ordered = sorted(rows, key=lambda row: (row["source"], row["fact"] or "", row["message_id"] or ""))
-        return set((await connection.execute(statement, ordered)).scalars())
 
     async def _duplicate(self, connection: AsyncConnection, arrival: Arrival) -> Added:
         same = [and_(events.c.message_id == arrival.message_id, events.c.message_id.is_not(None))]
@@ -142,24 +152,29 @@ class Events:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
-def _event_row(arrival: Arrival) -> dict[str, Any]:
-    return {
-        "id": new_id("evt"),
-        "source": arrival.source,
-        "state": "quarantined" if arrival.reason else "waiting",
-        "type": storable(arrival.type),
-        "kind": arrival.kind,
-        "job_id": storable(arrival.job_id),
-        "tool": storable(arrival.tool),
-        "road": arrival.road,
-        "received_at": arrival.received_at,
-        "occurred_at": arrival.occurred_at,
-        "message_id": arrival.message_id,
-        "fact": storable(arrival.fact),
-        "reason": arrival.reason,
-        "headers": arrival.headers,
-        "body": arrival.body,
-    }
+def _event_row(arrival: Arrival) -> Row:
+    """Return the arrival as a row, its values in the order of `ingest.COLUMNS`."""
+    return (
+        new_id("evt"),
+        arrival.source,
+        "quarantined" if arrival.reason else "waiting",
+        storable(arrival.type),
+        arrival.kind,
+        storable(arrival.job_id),
+        storable(arrival.tool),
+        arrival.road,
+        arrival.received_at,
+        arrival.occurred_at,
+        arrival.message_id,
+        storable(arrival.fact),
+        arrival.reason,
+        arrival.headers,
+        arrival.body,
+    )
+
+
+def _order(row: Row) -> tuple[str, str, str]:
+    return row[1], row[11] or "", row[10] or ""
 
 
 def _copy_row(arrival: Arrival, event_id: str, reason: str) -> dict[str, Any]:
@@ -208,14 +223,18 @@ def headers_json(headers: Sequence[tuple[bytes, bytes]]) -> str:
 
     A repeated name keeps all its values, joined by a comma and a space.
     """
-    kept: dict[str, str] = {}
-    for raw, value in headers:
-        name = raw.decode("latin-1")
-        text = "[redacted]" if name in _SECRET_HEADERS else value[:2048].decode("latin-1")
-        kept[name] = f"{kept[name]}, {text}" if name in kept else text
+    kept = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    if len(kept) < len(headers):
+        kept = {}
+        for raw, value in headers:
+            name, text = raw.decode("latin-1"), value.decode("latin-1")
+            kept[name] = f"{kept[name]}, {text}" if name in kept else text
+    for name in SECRET_HEADERS & kept.keys():
+        kept[name] = "[redacted]"
     return json.dumps(kept)
 
 
-_SECRET_HEADERS = frozenset(
+#: Headers that carry what opens a door.
+SECRET_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-webhook-secret-key", "dg-token"}
 )

@@ -27,9 +27,9 @@ class VideoGen:
         """Return the delivery's `webhook-id`. Raises BadSignature and nothing else."""
         return signatures.verify(headers, body, keys=keys, now=now)
 
-    def read(self, body: bytes) -> Reading:
-        """Return what a body says. Raises Unreadable and nothing else."""
-        return read(body)
+    def read(self, body: bytes, *, brief: bool = False) -> Reading:
+        """Return what a body says; if `brief`, without outputs and error. Raises Unreadable and nothing else."""
+        return read(body, brief=brief)
 
     def client(self, http: httpx.AsyncClient, provider: Provider) -> VideoGenApi:
         """Return VideoGen's API. Raises ConfigError if `VIDEOGEN_API_KEY` is not set."""

@@ -63,8 +63,10 @@ _KINDS: dict[str, Kind] = {
 _LEGACY = ("apiTaskExecutionId", "executionId", "result")
 
 
-def read(body: bytes) -> Reading:
+def read(body: bytes, *, brief: bool = False) -> Reading:
     """Return what a webhook says; an unknown event is read as far as it goes.
+
+    A `brief` reading has no outputs and no error: the inbox does not need them.
 
     Raises Unreadable for what is no JSON object with an event name, and for the shape of April 2026,
     which is not sent any more.
@@ -85,8 +87,8 @@ def read(body: bytes) -> Reading:
         kind=kind,
         job_id=thing,
         tool=name(data.get(family.tool)) if family.tool else None,
-        outputs=outputs.of_job(data) if kind else (),
-        error=job_error(_error(data)),
+        outputs=outputs.of_job(data) if kind and not brief else (),
+        error=None if brief else job_error(_error(data)),
         fact=_fact(thing, event, kind),
         data=data,
     )

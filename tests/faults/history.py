@@ -1,0 +1,190 @@
+"""The history checker: what the sender was told and what handlers did, held against what the store has.
+
+The rules, whatever the fault and whatever the speed:
+
+- what was answered 200 is stored, as it was sent, under the id that was told, and once;
+- nothing else is answered than 200 and 503 with `Retry-After`;
+- what was stored once stays stored, and a run that ended never moves again;
+- nothing is handled before it is stored;
+- a step under `context.once` happens at most once, and is on record if it did;
+- in the end each event has its runs done, failed or waiting for a later time; none is stuck.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .databases import ask
+from .deliveries import body
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a history comes to. It holds if there are no violations."""
+
+    acked: int  #: deliveries answered 200
+    refused: int  #: answers 503
+    stored: int  #: events
+    lost: int  #: deliveries answered 200 that are no event
+    doubled: int  #: events with more than one effect
+    taken_over: int  #: attempts that ended because their worker's lease did
+    violations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What is in the store."""
+
+    events: Mapping[str, Row]
+    runs: Mapping[str, Row]
+    attempts: Mapping[str, Sequence[Row]]  #: by run, in order
+    steps: Mapping[str, Row]  #: by run; only steps named `effect`
+    damage: Sequence[str] = ()  #: what the engine's own check of its files found
+
+
+@dataclass(slots=True)
+class Watch:
+    """Looks at the store now and then: what was there stays there, what has ended stays ended."""
+
+    events: set[str] = field(default_factory=set)
+    ended: dict[str, tuple[str, float]] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+    def look(self, url: str) -> None:
+        """Compare what the store has now with what it had before."""
+        events = {row[0] for row in ask(url, "SELECT id FROM events")}
+        found = ask(url, "SELECT id, state, finished_at FROM runs WHERE finished_at IS NOT NULL")
+        self.compare(events, {id: (state, at) for id, state, at in found})
+
+    def compare(self, events: set[str], ended: dict[str, tuple[str, float]]) -> None:
+        """Compare this with what was there before."""
+        self.violations += [f"event {id} was stored and is gone" for id in self.events - events]
+        self.violations += [
+            f"run {id} had ended {before} and is now {ended.get(id)}"
+            for id, before in self.ended.items()
+            if ended.get(id) != before
+        ]
+        self.events, self.ended = events, ended
+
+
+def stored(url: str) -> Stored:
+    """Return what is in the store. Call it when nothing writes any more."""
+    attempts = defaultdict(list)
+    for row in _rows(url, "attempts", "run_id number outcome started_at finished_at", order="id"):
+        attempts[row["run_id"]].append(row)
+    steps = _rows(url, "steps", "run_id key begun_at done_at")
+    return Stored(
+        events=_by_id(_rows(url, "events", "id state job_id message_id received_at body")),
+        runs=_by_id(_rows(url, "runs", "id event_id handler state attempt due_at finished_at lease_until")),
+        attempts=attempts,
+        steps={row["run_id"]: row for row in steps if row["key"] == "effect"},
+        damage=[row[0] for row in ask(url, "PRAGMA integrity_check") if row[0] != "ok"] if "sqlite" in url else (),
+    )
+
+
+def lines(path: Path) -> list[Row]:
+    """Return the JSON lines of a log; none if it was never begun."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def judge(there: Stored, sent: Sequence[Row], effects: Sequence[Row], *, now: float) -> Verdict:
+    """Hold the log of the sender and that of the handlers against the store."""
+    by_message = {row["message_id"]: row for row in there.events.values()}
+    acked = {row["message"]: row for row in sent if row["status"] == 200}
+    lost = [message for message in acked if message not in by_message]
+    counted = Counter(row["event"] for row in effects if row["what"] == "effect")
+    doubled = [event for event, times in counted.items() if times > 1]
+    violations = [
+        *(f"{message} was answered 200 and is not stored" for message in lost),
+        *(f"{event} had its effect {counted[event]} times" for event in doubled),
+        *(f"the database is damaged: {text}" for text in there.damage),
+        *_answers(sent, by_message),
+        *_events(there, sent),
+        *_handled(there, effects),
+        *_runs(there, now),
+        *_steps(there, counted),
+    ]
+    return Verdict(
+        acked=len(acked),
+        refused=sum(row["status"] == 503 for row in sent),
+        stored=len(there.events),
+        lost=len(lost),
+        doubled=len(doubled),
+        taken_over=sum(row["outcome"] == "lost" for rows in there.attempts.values() for row in rows),
+        violations=tuple(violations),
+    )
+
+
+def _answers(sent: Sequence[Row], by_message: Mapping[str, Row]) -> Iterator[str]:
+    for row in sent:
+        match row["status"]:
+            case None:
+                continue  # no answer: nothing was promised
+            case 200:
+                event = by_message.get(row["message"])
+                if event and row["told"]["event"] != event["id"]:
+                    yield f"{row['message']} is {event['id']}, and the sender was told {row['told']['event']}"
+            case 503:
+                if not row["retry_after"]:
+                    yield f"{row['message']} was answered 503 without Retry-After"
+            case status:
+                yield f"{row['message']} was answered {status}"
+
+
+def _events(there: Stored, sent: Sequence[Row]) -> Iterator[str]:
+    numbers = {row["message"]: row["number"] for row in sent}
+    for event in there.events.values():
+        if event["message_id"] not in numbers:
+            yield f"{event['id']} was never sent"
+        elif bytes(event["body"]) != body(numbers[event["message_id"]]):
+            yield f"{event['id']} is not what was sent"
+        if event["state"] == "waiting":
+            yield f"{event['id']} was never fanned out"
+
+
+def _handled(there: Stored, effects: Sequence[Row]) -> Iterator[str]:
+    for row in effects:
+        if row["event"] not in there.events:
+            yield f"{row['event']} was handled and is not stored"
+        elif row["at"] < there.events[row["event"]]["received_at"]:
+            yield f"{row['event']} was handled before it was received"
+
+
+def _runs(there: Stored, now: float) -> Iterator[str]:
+    for run in there.runs.values():
+        outcomes = [row["outcome"] for row in there.attempts.get(run["id"], ())]
+        ends = [number for number, outcome in enumerate(outcomes, 1) if outcome in ("done", "failed")]
+        if run["state"] == "running":
+            yield f"run {run['id']} is stuck running"
+        elif run["state"] == "waiting" and run["due_at"] <= now:
+            yield f"run {run['id']} is due and nobody runs it"
+        if len(ends) > 1 or (ends and ends[0] != len(outcomes)):
+            yield f"run {run['id']} went on after its end: {', '.join(outcomes)}"
+        if run["state"] == "done" and outcomes[-1:] != ["done"]:
+            yield f"run {run['id']} is done without an attempt that was"
+
+
+def _steps(there: Stored, counted: Mapping[str, int]) -> Iterator[str]:
+    for run in there.runs.values():
+        if run["handler"] != "effect":
+            continue
+        step, times = there.steps.get(run["id"]), counted.get(run["event_id"], 0)
+        if step is None and (times or run["state"] == "done"):
+            yield f"run {run['id']} is {run['state']} with {times} effects and no step on record"
+        elif step and step["done_at"] and not times:
+            yield f"run {run['id']} has its step done on record, and there was no effect"
+
+
+def _rows(url: str, table: str, columns: str, *, order: str = "1") -> list[Row]:
+    names = columns.split()
+    found = ask(url, f"SELECT {', '.join(names)} FROM {table} ORDER BY {order}")
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _by_id(rows: Sequence[Row]) -> dict[str, Row]:
+    return {row["id"]: row for row in rows}

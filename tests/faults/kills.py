@@ -1,0 +1,36 @@
+"""Processes that die at once, at any moment."""
+
+from .processes import Process
+from .rig import Outcome, Rig
+
+
+def at_random(rig: Rig, *, times: int) -> Outcome:
+    """Kill -9 doors and workers under load, at random, and start them again."""
+    if rig.engine == "SQLite":
+        webs = [rig.web()]
+        workers: list[Process] = []
+    else:
+        webs = [rig.web("--no-dispatch") for _ in range(2)]
+        workers = [rig.worker() for _ in range(2)]
+    for process in (*webs, *workers):
+        process.start()
+    with rig.sending(*(web.ready() for web in webs)) as sender:
+        for _ in range(times):
+            sender.more(rig.random.randint(1, 60))
+            _kill(rig, [*webs, *workers])
+            rig.look()
+        for web in webs:
+            web.ready()
+    rig.settle()
+    return Outcome(fault="kill -9 of web and worker", engine=rig.engine, times=times, verdict=rig.verdict())
+
+
+def _kill(rig: Rig, processes: list[Process]) -> None:
+    if len(processes) == 1 and rig.random.random() < 0.5:
+        rig.kill_handling()  # the worker that the door keeps
+        return
+    victims = rig.random.sample(processes, rig.random.randint(1, len(processes)))
+    for victim in victims:
+        victim.kill()
+    for victim in victims:
+        victim.start()
