@@ -13,7 +13,7 @@ from .events import Reading
 from .flood import ClockWatch, Sampler
 from .keyring import Keyring
 from .sources import Source
-from .store import Arrival, Refusal, headers_json
+from .store import Arrival, Refusal, headers_text
 from .writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -88,22 +88,25 @@ class Inbox:
         for header, value in headers:
             if header == b"content-length" and (not value.isdigit() or int(value[:20]) > self._max_body):
                 raise TooLarge("declared-too-large")
+        # The usual body is here with its headers and needs no clock; if none of it comes, the protocol hangs up.
+        if not await self._more(receive, body):
+            return
         try:
             async with asyncio.timeout(self._body_timeout):
-                await self._collect(receive, body)
+                while await self._more(receive, body):
+                    pass
         except TimeoutError:
             raise Refused("slow-sender", status=408) from None
 
-    async def _collect(self, receive: Receive, body: bytearray) -> None:
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _HungUp
-            body += message.get("body", b"")
-            if len(body) > self._max_body:
-                raise TooLarge("too-large")
-            more = message.get("more_body", False)
+    async def _more(self, receive: Receive, body: bytearray) -> bool:
+        """Read the next piece; return whether another follows."""
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _HungUp
+        body += message.get("body", b"")
+        if len(body) > self._max_body:
+            raise TooLarge("too-large")
+        return bool(message.get("more_body", False))
 
     async def _arrival(self, source: Source, scope: Scope, body: bytes, received_at: float) -> Arrival:
         message_id = await self._verify(source, scope["headers"], body, received_at)
@@ -125,7 +128,7 @@ class Inbox:
             message_id=message_id,
             fact=reading.fact,
             reason=reason,
-            headers=headers_json(scope["headers"]),
+            headers=headers_text(scope["headers"]),
             body=body,
             sender=_sender(scope),
         )
@@ -158,7 +161,7 @@ class Inbox:
                 reason=refused.reason,
                 status=refused.status,
                 received_at=received_at,
-                headers=headers_json(scope["headers"])[:8192],
+                headers=headers_text(scope["headers"])[:8192],
                 body=bytes(body[:KEPT]),
                 size=len(body),
                 skew=getattr(refused, "skew", None),

@@ -1,7 +1,7 @@
 """HTTP as uvicorn speaks it, with an end to what a connection may keep us waiting and hold.
 
 uvicorn bounds how long an idle connection lives after its first request; not how long, and how much,
-somebody may send before a request's headers are complete. The body is the inbox's concern.
+somebody may send before a request is complete.
 """
 
 import asyncio
@@ -9,25 +9,28 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-#: Seconds in which a request's headers must be complete.
+#: Seconds in which a request's headers must be complete, and then its body. The inbox is stricter with bodies, and
+#: answers; this is for those that never begin.
 HEAD_TIMEOUT = 10.0
+BODY_TIMEOUT = 75.0
 
-#: Bytes in which they must be.
+#: Bytes in which the headers must be complete.
 HEAD_LIMIT = 64 * 1024
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol; a head that is too slow or too large closes the connection."""
+    """uvicorn's protocol; a request that is too slow, or has too large a head, closes the connection."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._head = 0  # bytes of a head that is not complete; 0 between heads
+        self._head = 0  # bytes of a head that is not complete
+        self._open = False  # whether a request is not complete
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start waiting for the first head."""
+        """Start waiting for the first request."""
         super().connection_made(transport)
-        self._wait()
+        self._wait(HEAD_TIMEOUT)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -35,29 +38,38 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        """Note that a head has begun."""
-        self._head = 1
+        """Note that a request has begun."""
+        self._head, self._open = 1, True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Note that the head is complete."""
+        """Note that its headers are complete."""
         self._head = 0
         super().on_headers_complete()
 
-    def data_received(self, data: bytes) -> None:
-        """Take what arrived; a whole head in one piece, the usual case, sets no timer."""
-        super().data_received(data)
-        if not self._head:
-            self._rest()
-            return
-        self._head += len(data)
-        if self._head > HEAD_LIMIT:
-            self.transport.abort()
-        elif self._deadline is None:
-            self._wait()
+    def on_message_complete(self) -> None:
+        """Note that it is complete."""
+        self._open = False
+        super().on_message_complete()
 
-    def _wait(self) -> None:
-        self._deadline = self.loop.call_later(HEAD_TIMEOUT, self.transport.abort)
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived; a whole request in one piece, the usual case, sets no timer."""
+        had_head = self._head > 0
+        super().data_received(data)
+        if not self._open:
+            self._rest()
+        elif self._head:
+            self._head += len(data)
+            if self._head > HEAD_LIMIT:
+                self.transport.abort()
+            elif self._deadline is None:
+                self._wait(HEAD_TIMEOUT)
+        elif had_head or self._deadline is None:
+            self._wait(BODY_TIMEOUT)
+
+    def _wait(self, seconds: float) -> None:
+        self._rest()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
     def _rest(self) -> None:
         if self._deadline is not None:

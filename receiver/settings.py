@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     files: Path = Field(Path("files"), description="Folder for the files that jobs made.")
     max_body: int = Field(5 * 2**20, ge=1024, description="Largest delivery, bytes. Larger ones are answered 413.")
     max_file: int = Field(2 * 2**30, ge=1, description="Largest output to download, bytes.")
-    body_timeout: float = Field(10, gt=0, description="Seconds a sender may take for its body.")
+    body_timeout: float = Field(10, gt=0, le=60, description="Seconds a sender may take for its body.")
     queue: int = Field(1000, ge=1, description="Deliveries that may wait for the store; above, senders get 503.")
     concurrency: int = Field(32, ge=1, description="Handler runs at once in one worker.")
     lease: float = Field(30, gt=0, description="Seconds after which the runs of a dead worker go to another one.")

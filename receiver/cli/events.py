@@ -12,7 +12,7 @@ from ..events import redact
 from ..registry import Handler, find_handlers
 from ..replay import replay
 from ..settings import load
-from ..store import Filter, Store
+from ..store import Filter, Store, headers_of
 from .output import Json, Limit, ago, console, moment, plain, show
 
 app = typer.Typer(name="events", help="What providers told us.", no_args_is_help=True)
@@ -60,7 +60,7 @@ def show_event(id: Id, as_json: Json = False) -> None:
         if row is None:
             raise ReceiverError(f"no event has the id {id}: see `receiver events list`")
         event = {name: value for name, value in row.items() if name not in ("headers", "body")}
-        event["headers"] = json.loads(row["headers"])
+        event["headers"] = headers_of(row["headers"])
         event["data"] = _json(row["body"])
         event["runs"] = _runs(await store.events.history(id))
         return event

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
-from .events import Added, Arrival, Events, Refusal, headers_json
+from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
 from .migrations import migrate, versions
 from .replay import Filter, Replays
 from .retention import Retention
@@ -29,7 +29,8 @@ __all__ = [
     "Secret",
     "Store",
     "Wakeups",
-    "headers_json",
+    "headers_of",
+    "headers_text",
 ]
 
 

@@ -1,6 +1,5 @@
 """Events, and deliveries that made none."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -218,23 +217,22 @@ def storable(text: str | None) -> Any:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def headers_json(headers: Sequence[tuple[bytes, bytes]]) -> str:
-    """Return request headers as a JSON object for the store; values that are secrets are left out.
+def headers_text(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """Return request headers as lines `name: value` for the store; values that are secrets are left out."""
+    lines = [b"%b: %b" % (name, b"[redacted]" if name in SECRET_HEADERS else value) for name, value in headers]
+    return b"\n".join(lines).decode("latin-1")
 
-    A repeated name keeps all its values, joined by a comma and a space.
-    """
-    kept = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-    if len(kept) < len(headers):
-        kept = {}
-        for raw, value in headers:
-            name, text = raw.decode("latin-1"), value.decode("latin-1")
-            kept[name] = f"{kept[name]}, {text}" if name in kept else text
-    for name in SECRET_HEADERS & kept.keys():
-        kept[name] = "[redacted]"
-    return json.dumps(kept)
+
+def headers_of(text: str) -> dict[str, str]:
+    """Return stored headers by name. A repeated name keeps all its values, joined by a comma and a space."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(": ")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 #: Headers that carry what opens a door.
 SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-webhook-secret-key", "dg-token"}
+    {b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"x-webhook-secret-key", b"dg-token"}
 )

@@ -38,7 +38,7 @@ events = Table(
     Column("message_id", Text),  # the provider's id of the message, the same on its retries
     Column("fact", Text),  # the same by whichever road it came
     Column("reason", Text),  # why it is in quarantine
-    Column("headers", Text, nullable=False),  # a JSON object
+    Column("headers", Text, nullable=False),  # lines `name: value`
     Column("body", LargeBinary, nullable=False),  # the exact bytes that were signed
     CheckConstraint("state IN ('waiting', 'dispatched', 'quarantined')", name="events_state"),
     UniqueConstraint("source", "message_id", name="events_message"),

@@ -29,7 +29,7 @@ def filled(environment):
             kind="job.succeeded",
             job_id="vg_tool_1",
             message_id="m1",
-            headers='{"webhook-id": "m1"}',
+            headers="webhook-id: m1",
             body=json.dumps(BODY).encode(),
         )
         bad = Arrival(**common, type="unreadable", message_id="m2", headers="{}", body=b"\xff", reason="not UTF-8")

@@ -106,16 +106,16 @@ class Web(Process):
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        super().__init__(
-            folder, "serve", "--port", str(self.port), *arguments, values=values, wrapper=wrapper, log=log
-        )
+        super().__init__(folder, "serve", "--port", str(self.port), *arguments, values=values, wrapper=wrapper, log=log)
 
     def answers(self) -> bool:
         """Whether it is ready, store and all."""
         try:
-            return bool(httpx.get(f"{self.url}/readyz", timeout=PATIENCE).json()["problems"] == [])
+            answer = httpx.get(f"{self.url}/readyz", timeout=PATIENCE, trust_env=False)
         except httpx.TransportError:
             return False
+        assert answer.status_code in (200, 503), f"/readyz answers {answer.status_code}; see {self.log}"
+        return bool(answer.json()["problems"] == [])
 
     def ready(self) -> "Web":
         """Wait until it is ready, starting it again if it ended, as a platform would."""
