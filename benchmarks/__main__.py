@@ -1,6 +1,8 @@
 """Measure and print the table: `python -m benchmarks`. Ends with an error only if something acked is not there."""
 
 import argparse
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,14 +13,15 @@ from .bench import Bench
 from .report import ROWS, Result, machine, markdown, table
 
 #: Where `--write` puts the table: between these lines of the page.
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 
 
 def measure(bench: Bench, wanted: list[str]) -> list[Result]:
     """Return the results of the wanted rows, in the table's order."""
     results = {row.name: Result(row=row) for row in ROWS if row.name in wanted}
-    if ratios := {name: result for name, result in results.items() if name in acks.NEEDS}:
+    if ratios := {name: result for name, result in results.items() if name in acks.RATIOS}:
         acks.measure(bench, ratios)
     alone = {
         "p99": latency.p99,
@@ -53,16 +56,21 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.parent.name}/{PAGE.name}")
     chosen = parser.parse_args()
     rounds = 1 if chosen.quick else chosen.rounds
-    console = Console()
+    console = Console(highlight=False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is ended
+    place = (
+        ROOT / "build"
+    )  # on the disk the code is on: a temporary folder may be in memory, where waiting for it is free
+    place.mkdir(exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix="benchmarks-", ignore_cleanup_errors=True) as folder,
-        Bench(folder=Path(folder), rounds=rounds, quick=chosen.quick, say=lambda line: console.print(line, highlight=False)) as bench,
-    ):  # fmt: skip
+        tempfile.TemporaryDirectory(prefix="bench-", dir=place, ignore_cleanup_errors=True) as folder,
+        Bench(folder=Path(folder), rounds=rounds, quick=chosen.quick, say=console.print) as bench,
+    ):
         results = measure(bench, chosen.only or names)
     console.print(table(results))
     for result in results:
         if result.behind:
-            console.print(f"{result.row.name}: {result.behind}", highlight=False)
+            console.print(f"{result.row.name}: {result.behind}")
     if chosen.write:
         write(results, rounds=rounds)
 

@@ -53,5 +53,5 @@ def handled(url: str) -> None:
 
 def _left(url: str) -> bool:
     waiting = "SELECT EXISTS (SELECT 1 FROM events WHERE state = 'waiting')"
-    running = "SELECT EXISTS (SELECT 1 FROM runs WHERE state = 'waiting') OR EXISTS (SELECT 1 FROM runs WHERE state = 'running')"
-    return bool(ask(url, waiting)[0][0] or ask(url, running)[0][0])
+    unended = "SELECT EXISTS (SELECT 1 FROM runs WHERE state = 'waiting' OR state = 'running')"
+    return any(ask(url, query)[0][0] for query in (waiting, unended))

@@ -57,6 +57,9 @@ def _template() -> bytes:
 
 TEMPLATE = _template()
 
+#: The headers of a delivery as they are kept, for events that are put into the store directly.
+HEADERS = "content-type: application/json\nuser-agent: VideoGen-Webhooks/1.0\nwebhook-id: msg_".ljust(300, "0")
+
 
 def message_id(number: int) -> str:
     """Return the `webhook-id` of delivery `number`: like a KSUID, 27 characters of which the first tell the second."""

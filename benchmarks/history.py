@@ -9,9 +9,9 @@ from pathlib import Path
 from receiver.store import Claimed, Finished, Store
 
 from . import checks
-from .acks import SENDER, SERVER, told
+from .acks import told
 from .bench import Bench
-from .deliveries import body, job_id, message_id
+from .deliveries import HEADERS, body, job_id, message_id
 from .load import Order
 from .postgres import migrated
 from .processes import load, serve
@@ -19,6 +19,11 @@ from .report import Result
 
 #: Runs claimed in one turn.
 CLAIM = 8
+
+COLUMNS = (
+    "id", "source", "state", "type", "kind", "job_id", "tool", "road", "received_at", "occurred_at", "message_id",
+    "fact", "headers", "body",
+)  # fmt: skip
 
 
 def measure(bench: Bench, result: Result) -> None:
@@ -40,11 +45,11 @@ def measure(bench: Bench, result: Result) -> None:
 
 
 def _rate(bench: Bench, folder: Path, url: str, number: int) -> float:
-    process, port = serve(folder, url, "--no-dispatch", core=SERVER)
+    process, port = serve(folder, url, "--no-dispatch")
     with process:
         count = int(24_000 * bench.seconds)
         order = Order(ports=[port], count=count, first=count * number, warm=0.5, seconds=bench.seconds)
-        answer = load(order, core=SENDER)
+        answer = load(order)
         checks.stored(url, answer.acked)
     bench.say(told("history", answer))
     return answer.rate
@@ -78,10 +83,12 @@ def build(path: Path, *, events: int, waiting: int) -> Path:
     # Only while it is built: this database has nothing to lose.
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-1000000", "foreign_keys=OFF"):
         database.execute(f"PRAGMA {pragma}")
-    database.executemany(f"INSERT INTO events VALUES ({','.join('?' * 15)})", _events(events))
+    database.executemany(
+        f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", _events(events)
+    )
     database.execute(
         "INSERT INTO runs (id, event_id, handler, state, due_at, attempt, token, created_at, started_at, finished_at) "
-        "SELECT replace(id, 'evt_', 'run_'), id, 'nothing', CASE WHEN done THEN 'done' ELSE 'waiting' END, received_at, "
+        "SELECT 'run' || substr(id, 4), id, 'nothing', CASE WHEN done THEN 'done' ELSE 'waiting' END, received_at, "
         "done, done, received_at, CASE WHEN done THEN received_at END, CASE WHEN done THEN received_at END "
         "FROM (SELECT id, received_at, rowid <= ? AS done FROM events)",
         (events - waiting,),
@@ -97,12 +104,11 @@ def build(path: Path, *, events: int, waiting: int) -> Path:
 
 
 def _events(count: int) -> Iterator[tuple[object, ...]]:
-    headers = "{" + '"content-type": "application/json", "webhook-id": "msg_0"'.ljust(380) + "}"
     now = time.time()
     for number in range(count):
-        key = 10**9 + number
+        key = number - 10**9  # long before the deliveries that are sent
         at = now - (count - number) / 10
         yield (
-            f"evt_{number:026d}", "videogen", "dispatched", "tool_execution.succeeded", "job.succeeded", job_id(key),
-            "GENERATE_AVATAR", "webhook", at, at, message_id(key), f"{job_id(key)}:succeeded", None, headers, body(key),
+            f"evt_{number:032x}", "videogen", "dispatched", "tool_execution.succeeded", "job.succeeded", job_id(key),
+            "GENERATE_AVATAR", "webhook", at, at, message_id(key), f"{job_id(key)}:succeeded", HEADERS, body(key),
         )  # fmt: skip

@@ -160,12 +160,12 @@ class Load:
                 self._over.set()
 
     def _answer(self, begin: float) -> Answer:
+        """Count what was answered in the measured time, and time all that was sent in it, however late its answer."""
         answer = Answer(acked=[self._order.first + number for number, _, _ in self._acked], refused=self._refused)
-        measured = [(due, at) for _, due, at in self._acked if due >= begin and at <= self._until]
-        if measured:
-            taken = sorted(at - due for due, at in measured)
-            last = max(at for _, at in measured)
-            answer.rate = len([at for _, _, at in self._acked if begin <= at <= self._until]) / (last - begin)
+        counted = [at for _, _, at in self._acked if begin <= at <= self._until]
+        taken = sorted(at - due for _, due, at in self._acked if due >= begin)
+        if counted and taken:
+            answer.rate = len(counted) / (max(counted) - begin)
             answer.p50 = taken[len(taken) // 2]
             answer.p99 = taken[int(len(taken) * 0.99)]
             answer.worst = taken[-1]

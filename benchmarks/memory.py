@@ -24,8 +24,9 @@ def measure(bench: Bench, result: Result) -> None:
                 sizes = _sizes(process.pid)
         bench.say(told("memory", answer))
         bench.say("memory    " + ", ".join(f"{name} {size:.0f} MB" for name, size in sizes.items()))
+        result.add(sum(sizes.values()))
         for name, size in sizes.items():
-            result.add(size, name)
+            result.note(f"{name} MB", size)
 
 
 def _sizes(pid: int) -> dict[str, float]:

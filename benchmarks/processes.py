@@ -56,9 +56,9 @@ def until(condition: Callable[[], object], what: str, *, patience: float = PATIE
 
 
 class Process:
-    """A Python module that runs in `folder` until this is left; `core` pins it to one."""
+    """A Python module that runs in `folder` until this is left."""
 
-    def __init__(self, folder: Path, module: str, *arguments: str, core: int | None = None, **values: str) -> None:
+    def __init__(self, folder: Path, module: str, *arguments: str, **values: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "VIDEOGEN_"))}
         kept["PYTHONPATH"] = str(Path(__file__).parent.parent)
@@ -68,7 +68,6 @@ class Process:
                 [sys.executable, "-m", module, *arguments], cwd=folder, env=kept | values, stdout=output, stderr=output
             )
         self.pid = self._process.pid
-        pin(self.pid, core)
 
     @property
     def running(self) -> bool:
@@ -109,18 +108,16 @@ def serve(folder: Path, url: str, *arguments: str, handlers: str = "nothing", **
     return process, port
 
 
-def receiver(
-    folder: Path, url: str, *arguments: str, handlers: str = "nothing", core: int | None = None, **values: str
-) -> Process:
+def receiver(folder: Path, url: str, *arguments: str, handlers: str = "nothing", **values: str) -> Process:
     """Start a `receiver` command on a database, with these handlers."""
     here = folder / handlers
     here.mkdir(parents=True, exist_ok=True)
     (here / "own.py").write_text(HANDLERS[handlers])
     settings = {"RECEIVER_DATABASE_URL": url, "RECEIVER_HANDLERS": str(here), "VIDEOGEN_WEBHOOK_SECRET": SECRET}
-    return Process(folder, "receiver", *arguments, core=core, **(settings | values))
+    return Process(folder, "receiver", *arguments, **(settings | values))
 
 
-def load(order: Order, *, core: int | None = None) -> Answer:
+def load(order: Order) -> Answer:
     """Let the sender do what the order says. Raises RuntimeError if anything was not answered 200."""
     sender = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.load"],
@@ -129,16 +126,11 @@ def load(order: Order, *, core: int | None = None) -> Answer:
         stdout=subprocess.PIPE,
     )
     try:
-        pin(sender.pid, core)
         output, _ = sender.communicate(json.dumps(asdict(order)).encode(), timeout=order.warm + order.seconds + 120)
     finally:
         sender.kill()
+        sender.wait()
     answer = Answer(**json.loads(output))
     if answer.refused or not answer.acked:
         raise RuntimeError(f"not every delivery was answered 200: {answer.refused}")
     return answer
-
-
-def pin(pid: int, core: int | None) -> None:
-    if core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(pid, {core})

@@ -3,15 +3,13 @@
 import asyncio
 import time
 
-from receiver.store import Arrival, Store, headers_json
+from receiver.store import Arrival, Store
 
 from . import checks
 from .bench import Bench
-from .deliveries import body, job_id, message_id
+from .deliveries import HEADERS, body, job_id, message_id
 from .processes import receiver
 from .report import Result
-
-_HEADERS = headers_json(((b"content-type", b"application/json"), (b"webhook-id", b"msg_0"), (b"user-agent", b"x")))
 
 
 def measure(bench: Bench, result: Result) -> None:
@@ -49,7 +47,7 @@ def _arrival(number: int) -> Arrival:
         occurred_at=now,
         message_id=message_id(number),
         fact=f"{job_id(number)}:succeeded",
-        headers=_HEADERS,
+        headers=HEADERS,
         body=body(number),
     )
 

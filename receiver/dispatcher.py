@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -55,7 +56,6 @@ class Dispatcher:
         event_of: Callable[[Mapping[str, Any]], Event],
         context_of: Callable[[Claimed, Event], Context],
         worker: str,
-        clock: Callable[[], float],
         concurrency: int,
         lease: float,
         grace: float,
@@ -66,7 +66,6 @@ class Dispatcher:
         self._event_of = event_of
         self._context_of = context_of
         self._worker = worker
-        self._clock = clock
         self._concurrency = concurrency
         self._lease = lease
         self._grace = grace
@@ -123,7 +122,7 @@ class Dispatcher:
             return 0
         rest = POLL * (0.5 + self._roll())
         if turn.next_due is not None and self._has_room():
-            rest = min(rest, max(0.0, turn.next_due - self._clock()))
+            rest = min(rest, max(0.0, turn.next_due - turn.now))
         return rest
 
     async def _pause(self, seconds: float) -> None:
@@ -165,13 +164,16 @@ class Dispatcher:
         with structlog.contextvars.bound_contextvars(
             event_id=claimed.event["id"], run_id=claimed.id, handler=handler.name, job_id=claimed.event["job_id"]
         ):
+            began = time.monotonic()
             outcome, error, after = await self._outcome(handler, claimed)
-            now = self._clock()
-            due_at = None
-            if outcome == "retry":
-                due_at = now + (backoff(claimed.attempt, roll=self._roll()) if after is None else max(0.0, after))
-            _tell(outcome, claimed, error, seconds=now - claimed.started_at)
-        self._finished.append(Finished(run=claimed, outcome=outcome, finished_at=now, error=error, due_at=due_at))
+            seconds = time.monotonic() - began
+            _tell(outcome, claimed, error, seconds=seconds)
+        wait = None
+        if outcome == "retry":
+            wait = backoff(claimed.attempt, roll=self._roll()) if after is None else max(0.0, after)
+        # All times are by the store's clock: this machine's may be minutes off, or jump.
+        ended = claimed.started_at + seconds
+        self._finished.append(Finished(run=claimed, outcome=outcome, finished_at=ended, error=error, wait=wait))
 
     async def _outcome(self, handler: Handler, claimed: Claimed) -> tuple[str, str | None, float | None]:
         """Return outcome, error text, and the wait in seconds if the handler named one."""
@@ -216,7 +218,8 @@ class Dispatcher:
         while True:
             try:
                 if self._running:
-                    await self._store.runs.extend(worker=self._worker, lease=self._lease)
+                    held = list(self._running.values())
+                    await self._store.runs.extend(held, worker=self._worker, lease=self._lease)
                 if reaped := await self._store.runs.reap(limits=limits):
                     log.warning("leases_ended", runs=reaped)
                     self._wakened.set()

@@ -57,7 +57,7 @@ class Inbox:
         body = bytearray()
         try:
             source = self._source(name, scope["headers"])
-            await self._read(scope["headers"], receive, body)
+            await self._read(receive, body)
             arrival = await self._arrival(source, scope, bytes(body), received_at)
             added = await self._writer.add(arrival)
         except Refused as refused:
@@ -81,13 +81,12 @@ class Inbox:
         for header, value in headers:
             if header == b"content-type" and b"json" not in value.lower():
                 raise WrongMediaType("not-json")
-        return source
-
-    async def _read(self, headers: Headers, receive: Receive, body: bytearray) -> None:
-        """Read the exact bytes into `body`, never more than the limit, never longer than the time allowed."""
-        for header, value in headers:
             if header == b"content-length" and (not value.isdigit() or int(value[:20]) > self._max_body):
                 raise TooLarge("declared-too-large")
+        return source
+
+    async def _read(self, receive: Receive, body: bytearray) -> None:
+        """Read the exact bytes into `body`, never more than the limit, never longer than the time allowed."""
         # The usual body is here with its headers and needs no clock; if none of it comes, the protocol hangs up.
         if not await self._more(receive, body):
             return

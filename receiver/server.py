@@ -1,6 +1,7 @@
 """Run the web process under uvicorn."""
 
 import asyncio
+import gc
 import signal
 
 import uvicorn
@@ -32,6 +33,9 @@ async def _serve(door: Door, settings: Settings) -> bool:
         server.should_exit = True
 
     async with door.open(failed=leave):
+        # What is here now stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         await server.serve()
     return server.started
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,7 +56,6 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             event_of=desk.event,
             context_of=desk.context,
             worker=name,
-            clock=time.time,
             concurrency=settings.concurrency,
             lease=settings.lease,
             grace=settings.grace,

@@ -44,7 +44,6 @@ async def dispatching(store, clock, *handlers, **changes):
             "event_of": lambda row: event_of(row, {}),
             "context_of": context_of,
             "worker": "w1",
-            "clock": clock,
             "concurrency": 8,
             "lease": 30,
             "grace": 0.2,

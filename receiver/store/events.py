@@ -36,7 +36,7 @@ class Arrival:
     sender: str | None = None
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Added:
     """What became of an arrival: `status` is `"stored"` or `"duplicate"` of the event with this id."""
 

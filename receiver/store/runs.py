@@ -44,13 +44,13 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """How an attempt went. `due_at` is when to try again, None if the run ends here."""
+    """How an attempt went. `wait` is the seconds until it is tried again, None if the run ends here."""
 
     run: Claimed
     outcome: str  #: `"done"`, `"retry"` or `"failed"`
     finished_at: float
     error: str | None = None
-    due_at: float | None = None
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,7 @@ class Turn:
     lost: Sequence[Finished]  #: attempts that came too late: their lease had gone to another worker
     more: bool  #: whether events are still waiting to be fanned out
     next_due: float | None  #: when the next waiting run is due
+    now: float  #: the store's clock
 
 
 class Runs:
@@ -86,7 +87,7 @@ class Runs:
         """
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            lost = await self._finish(connection, finished)
+            lost = await self._finish(connection, finished, now)
             more = await self._fan_out(connection, wanted, now)
             claimed: list[Claimed] = []
             paused = set((await connection.execute(select(pauses.c.handler))).scalars())
@@ -96,7 +97,7 @@ class Runs:
                     claimed += await self._claim(connection, handler, limit, worker=worker, until=now + lease, now=now)
             due = select(func.min(runs.c.due_at)).where(runs.c.state == "waiting", runs.c.handler.in_(list(open_for)))
             next_due = (await connection.execute(due)).scalar_one_or_none()
-        return Turn(claimed=claimed, lost=lost, more=more, next_due=next_due)
+        return Turn(claimed=claimed, lost=lost, more=more, next_due=next_due, now=now)
 
     async def _fan_out(self, connection: AsyncConnection, wanted: Wanted, now: float) -> bool:
         query = (
@@ -153,7 +154,7 @@ class Runs:
             for row in sorted(rows, key=lambda row: (row["due_at"], row["id"]))
         ]
 
-    async def _finish(self, connection: AsyncConnection, finished: Sequence[Finished]) -> list[Finished]:
+    async def _finish(self, connection: AsyncConnection, finished: Sequence[Finished], now: float) -> list[Finished]:
         if not finished:
             return []
         query = (
@@ -164,22 +165,27 @@ class Runs:
         held = {(row.id, row.token) for row in await connection.execute(query)}
         mine = [item for item in finished if (item.run.id, item.run.token) in held]
         if mine:
-            await connection.execute(_FINISH, [_finish_row(item) for item in mine])
+            await connection.execute(_FINISH, [_finish_row(item, now) for item in mine])
             await connection.execute(insert(attempts), [_attempt_row(item) for item in mine])
         return [item for item in finished if (item.run.id, item.run.token) not in held]
 
-    async def extend(self, *, worker: str, lease: float) -> None:
-        """Extend the leases of a worker that is alive."""
+    async def extend(self, held: Sequence[Claimed], *, worker: str, lease: float) -> None:
+        """Extend the leases of the runs that a worker is busy with.
+
+        Not all that bear its name: it may never have learned of a claim whose answer was lost, or have had a
+        predecessor of the same name. Those end, and are taken over.
+        """
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            mine = (runs.c.worker == worker) & (runs.c.state == "running") & (runs.c.lease_until >= now)
-            await connection.execute(update(runs).where(mine).values(lease_until=now + lease))
+            mine = runs.c.id.in_([run.id for run in held]) & (runs.c.worker == worker) & (runs.c.state == "running")
+            alive = mine & (runs.c.lease_until >= now)
+            await connection.execute(update(runs).where(alive).values(lease_until=now + lease))
 
     async def settle(self, finished: Sequence[Finished], given_back: Sequence[Claimed]) -> None:
         """Record what ended and give the other runs back: due at once, the attempt not counted."""
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            await self._finish(connection, finished)
+            await self._finish(connection, finished, now)
             for run in given_back:
                 held = (runs.c.id == run.id) & (runs.c.token == run.token) & (runs.c.state == "running")
                 await connection.execute(
@@ -295,12 +301,12 @@ _FINISH = (
 )
 
 
-def _finish_row(item: Finished) -> dict[str, Any]:
+def _finish_row(item: Finished, now: float) -> dict[str, Any]:
     again = item.outcome == "retry"
     return {
         "run": item.run.id,
         "to": "waiting" if again else item.outcome,
-        "due": item.run.due_at if item.due_at is None else item.due_at,
+        "due": item.run.due_at if item.wait is None else now + item.wait,
         "finished": None if again else item.finished_at,
         "why": item.error,
     }

@@ -1,6 +1,7 @@
 """Workers whose clocks are wrong: the store's clock is the one that counts."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -18,7 +19,8 @@ async def test_a_retry_is_due_by_the_clock_of_the_store(store, clock, arrival, o
         raise Retry("not yet", after=10)
 
     [added] = await store.events.add([arrival()])
-    async with dispatching(store, clock, mark(later), clock=lambda: clock() + off):
+    clock.now = time.time() + off
+    async with dispatching(store, clock, mark(later)):
         await recorded(store, added.event_id, 1)
     [run] = await store.runs.recent()
     assert clock() + 10 <= run["due_at"] < clock() + 10 + SOON
@@ -37,8 +39,9 @@ async def test_a_worker_ahead_of_the_store_rests_until_the_next_run_is_due(store
         raise Retry("not yet", after=100)
 
     monkeypatch.setattr(store.runs, "turn", counted)
+    clock.now = time.time() - FIVE_MINUTES
     [added] = await store.events.add([arrival()])
-    async with dispatching(store, clock, mark(later), clock=lambda: clock() + FIVE_MINUTES):
+    async with dispatching(store, clock, mark(later)):
         await recorded(store, added.event_id, 1)
         turns.clear()
         await asyncio.sleep(0.3)  # a worker that does not rest takes hundreds of turns meanwhile

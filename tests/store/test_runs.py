@@ -69,7 +69,7 @@ async def test_a_finished_run_is_done_with_its_attempt_on_record(store, arrival,
 async def test_a_retry_waits_until_it_is_due_and_counts_on(store, arrival, clock):
     await store.events.add([arrival()])
     [run] = (await turn(store)).claimed
-    result = await turn(store, finished=[done(run, clock, outcome="retry", error="later", due_at=clock() + 10)])
+    result = await turn(store, finished=[done(run, clock, outcome="retry", error="later", wait=10)])
     assert (result.claimed, result.next_due) == ([], clock() + 10)
     clock.turn(10)
     [again] = (await turn(store)).claimed
@@ -113,9 +113,9 @@ async def test_a_worker_that_was_frozen_past_its_lease_cannot_finish(store, arri
 
 async def test_a_worker_that_lives_keeps_its_runs(store, arrival, clock):
     await store.events.add([arrival()])
-    await turn(store, worker="w1", lease=30)
+    held = (await turn(store, worker="w1", lease=30)).claimed
     clock.turn(25)
-    await store.runs.extend(worker="w1", lease=30)
+    await store.runs.extend(held, worker="w1", lease=30)
     clock.turn(25)
     assert await store.runs.reap(limits={"log": 9}) == 0
     clock.turn(6)
@@ -183,7 +183,7 @@ async def test_runs_of_one_job_go_one_after_the_other_if_asked_for(store, arriva
     await store.events.add([arrival(3, job_id="other")])
     [first, other] = (await turn(store, ordered=True)).claimed
     assert {first.event["message_id"], other.event["message_id"]} == {"msg_1", "msg_3"}
-    again = await turn(store, finished=[done(first, clock, outcome="retry", due_at=clock() + 5)])
+    again = await turn(store, finished=[done(first, clock, outcome="retry", wait=5)])
     assert again.claimed == []
     clock.turn(5)
     [first] = (await turn(store)).claimed
