@@ -22,6 +22,11 @@ log = structlog.get_logger(__name__)
 #: Seconds between two looks at the store when nothing wakes us; jittered.
 POLL = 1.0
 
+#: Most runs that one worker claims ahead of a free slot, and the seconds in which they must be likely to get one.
+#: A turn with the store costs as much for one run as for hundreds.
+AHEAD = 256
+AHEAD_SECONDS = 0.05
+
 #: Longest error text that is kept with an attempt.
 ERROR_LENGTH = 4000
 
@@ -39,6 +44,25 @@ def backoff(attempt: int, *, first: float = 2.0, longest: float = 3600.0, roll: 
     """
     span = min(longest, first * 2.0 ** min(attempt - 1, 40))
     return span * max(0.1, roll)
+
+
+class Lane:
+    """The runs of one handler in this worker: so many at once, and a few ahead if they are quick."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.slots = asyncio.Semaphore(concurrency)
+        self.taken = 0  #: runs claimed and not ended
+        self._concurrency = concurrency
+        self._usual: float | None = None  # seconds an attempt takes, lately
+
+    def took(self, seconds: float) -> None:
+        """Learn how long an attempt took."""
+        self._usual = seconds if self._usual is None else self._usual + (seconds - self._usual) / 8
+
+    def room(self) -> int:
+        """Return how many runs more to claim: as many as have a slot, or are likely to get one at once."""
+        ahead = 0 if self._usual is None else min(AHEAD, int(self._concurrency * AHEAD_SECONDS / (self._usual + 1e-6)))
+        return max(self._concurrency, ahead) - self.taken
 
 
 class Dispatcher:
@@ -71,6 +95,8 @@ class Dispatcher:
         self._grace = grace
         self._roll = roll
         self._running: dict[asyncio.Task[None], Claimed] = {}
+        self._slots = asyncio.Semaphore(concurrency)
+        self._lanes = {handler.name: Lane(handler.concurrency) for handler in handlers}
         self._finished: list[Finished] = []
         self._threads: dict[str, ThreadPoolExecutor] = {}
         self._wakened = asyncio.Event()
@@ -139,25 +165,28 @@ class Dispatcher:
         return wanted(Event(**row), self._handlers.values())
 
     def _free(self) -> dict[str, int]:
-        room = self._concurrency - len(self._running)
-        busy: dict[str, int] = {}
-        for claimed in self._running.values():
-            busy[claimed.handler] = busy.get(claimed.handler, 0) + 1
-        return {
-            name: max(0, min(room, handler.concurrency - busy.get(name, 0))) for name, handler in self._handlers.items()
-        }
+        room = max(self._concurrency, AHEAD) - len(self._running)
+        return {name: max(0, min(room, lane.room())) for name, lane in self._lanes.items()}
 
     def _has_room(self) -> bool:
         return any(self._free().values())
 
     def _start(self, claimed: Claimed) -> None:
-        task = asyncio.create_task(self._attempt(claimed), name=f"run {claimed.id}")
+        task = asyncio.create_task(self._queue(claimed), name=f"run {claimed.id}")
         self._running[task] = claimed
+        self._lanes[claimed.handler].taken += 1
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
+        self._lanes[self._running.pop(task).handler].taken -= 1
         self._wakened.set()
+
+    async def _queue(self, claimed: Claimed) -> None:
+        lane = self._lanes[claimed.handler]
+        async with lane.slots, self._slots:
+            began = time.monotonic()
+            await self._attempt(claimed)
+            lane.took(time.monotonic() - began)
 
     async def _attempt(self, claimed: Claimed) -> None:
         handler = self._handlers[claimed.handler]
@@ -220,12 +249,15 @@ class Dispatcher:
                 if self._running:
                     held = list(self._running.values())
                     await self._store.runs.extend(held, worker=self._worker, lease=self._lease)
-                if reaped := await self._store.runs.reap(limits=limits):
+                if reaped := await self._store.runs.reap(limits=limits, wait=self._wait_after_loss):
                     log.warning("leases_ended", runs=reaped)
                     self._wakened.set()
             except Unavailable as error:
                 log.error("store_unavailable", error=str(error))
             await asyncio.sleep(self._lease / 3)
+
+    def _wait_after_loss(self, attempt: int) -> float:
+        return backoff(attempt, roll=self._roll())
 
     async def _drain(self) -> None:
         if self._running:
@@ -260,7 +292,7 @@ def _describe(problem: BaseException) -> str:
 
 def _tell(outcome: str, claimed: Claimed, error: str | None, *, seconds: float) -> None:
     if outcome == "done":
-        log.info("run_done", attempt=claimed.attempt, seconds=round(seconds, 3))
+        log.debug("run_done", attempt=claimed.attempt, seconds=round(seconds, 3))
     elif outcome == "retry":
         log.warning("run_waits", attempt=claimed.attempt, error=error)
     else:

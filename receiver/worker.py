@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import structlog
 
 from .context import Context
-from .dispatcher import Dispatcher
+from .dispatcher import Dispatcher, backoff
 from .errors import AddressRefused, ConfigError, ProviderError, Unreadable
 from .events import Event, Output, Reading
 from .outbound import create_client
@@ -69,7 +70,11 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             await store.check()
             if after:
                 limits = {handler.name: handler.retries + 1 for handler in handlers}
-                await store.runs.reap(limits=limits, worker=after)
+                await store.runs.reap(
+                    limits=limits,
+                    worker=after,
+                    wait=lambda attempt: backoff(attempt, roll=random.random()),  # noqa: S311 - not a secret
+                )
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
             hints = asyncio.create_task(store.wakeups.follow(dispatcher.wake))
             try:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, delete, exists, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -59,9 +59,21 @@ class Turn:
 
     claimed: Sequence[Claimed]
     lost: Sequence[Finished]  #: attempts that came too late: their lease had gone to another worker
-    more: bool  #: whether events are still waiting to be fanned out
+    more: bool  #: whether there is likely more to do at once
     next_due: float | None  #: when the next waiting run is due
     now: float  #: the store's clock
+
+
+@dataclass(slots=True, kw_only=True)
+class _Work:
+    """What a turn finds to do, and how many more runs of each handler there is room for."""
+
+    now: float
+    news: list[dict[str, Any]]
+    due: list[str]
+    left: dict[str, int]
+    next_due: float | None
+    ordered: bool = False  #: whether runs were made whose turn the next look must find
 
 
 class Runs:
@@ -85,89 +97,117 @@ class Runs:
         `wanted` names the handlers of an event, each with its order key. `free` says how many runs of each
         handler to claim at most.
         """
+        if self._database.is_sqlite:
+            # Looked at before the transaction: while this process thinks, the door can write. Whatever another
+            # worker did meanwhile is noticed by the statements that change.
+            async with self._database.read() as connection:
+                work = await self._look(connection, free)
+            if not (finished or work.news or work.due):
+                return Turn(claimed=[], lost=[], more=False, next_due=work.next_due, now=work.now)
         async with self._database.write() as connection:
-            now = await self._database.now(connection)
-            lost = await self._finish(connection, finished, now)
-            more = await self._fan_out(connection, wanted, now)
-            claimed: list[Claimed] = []
-            paused = set((await connection.execute(select(pauses.c.handler))).scalars())
-            open_for = {handler: limit for handler, limit in free.items() if handler not in paused}
-            for handler, limit in open_for.items():
-                if limit > 0:
-                    claimed += await self._claim(connection, handler, limit, worker=worker, until=now + lease, now=now)
-            due = select(func.min(runs.c.due_at)).where(runs.c.state == "waiting", runs.c.handler.in_(list(open_for)))
-            next_due = (await connection.execute(due)).scalar_one_or_none()
-        return Turn(claimed=claimed, lost=lost, more=more, next_due=next_due, now=now)
-
-    async def _fan_out(self, connection: AsyncConnection, wanted: Wanted, now: float) -> bool:
-        query = (
-            select(*(events.c[name] for name in MATCHED))
-            .where(events.c.state == "waiting")
-            .order_by(events.c.id)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
+            if not self._database.is_sqlite:
+                work = await self._look(connection, free)
+            lost = await self._finish(connection, finished, work.now)
+            mine = {"worker": worker, "lease_until": work.now + lease, "started_at": work.now}
+            taken = await self._claim(connection, work, mine)
+            outrun = len(taken) < len(work.due)  # another worker was quicker: there is more where that came from
+            taken += await self._fan_out(connection, work, wanted, mine)
+        claimed = await self._with_events(taken, work)
+        again = [work.now + item.wait for item in finished if item.wait is not None]
+        next_due = min([moment for moment in (work.next_due, *again) if moment is not None], default=None)
+        return Turn(
+            claimed=claimed,
+            lost=lost,
+            more=outrun or work.ordered or len(work.news) == BATCH,
+            next_due=next_due,
+            now=work.now,
         )
-        found = (await connection.execute(query)).mappings().all()
-        if not found:
-            return False
-        made = [run_row(event["id"], name, key, now) for event in found for name, key in wanted(dict(event)).items()]
-        if made:
-            await connection.execute(self._insert(runs).on_conflict_do_nothing(), made)
-        ids = [event["id"] for event in found]
-        await connection.execute(update(events).where(events.c.id.in_(ids)).values(state="dispatched"))
-        return len(found) == BATCH
 
-    async def _claim(
-        self, connection: AsyncConnection, handler: str, limit: int, *, worker: str, until: float, now: float
-    ) -> list[Claimed]:
-        due = (
-            select(runs.c.id)
-            .where(runs.c.state == "waiting", runs.c.handler == handler, runs.c.due_at <= now, _first_of_its_key())
-            .order_by(runs.c.due_at, runs.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
+    async def _look(self, connection: AsyncConnection, free: Mapping[str, int]) -> "_Work":
+        """Find what there is to do. PostgreSQL locks it for us, and passes over what others have locked."""
+        now = await self._database.now(connection)
+        query = select(*(events.c[name] for name in MATCHED)).where(events.c.state == "waiting").order_by(events.c.id)
+        news = (await connection.execute(query.limit(BATCH).with_for_update(skip_locked=True))).mappings().all()
+        paused = set((await connection.execute(select(pauses.c.handler))).scalars())
+        open_for = {handler: limit for handler, limit in free.items() if handler not in paused}
+        due: list[str] = []
+        left: dict[str, int] = {}
+        for handler, limit in open_for.items():
+            found = list((await connection.execute(_due(handler, limit, now))).scalars()) if limit > 0 else []
+            due += found
+            left[handler] = limit - len(found)
+        waits = (runs.c.state == "waiting") & runs.c.handler.in_(list(open_for)) & (runs.c.due_at > now)
+        first = select(func.min(runs.c.due_at)).where(waits)
+        next_due = (await connection.execute(first)).scalar_one_or_none()
+        return _Work(now=now, news=[dict(row) for row in news], due=due, left=left, next_due=next_due)
+
+    async def _claim(self, connection: AsyncConnection, work: "_Work", mine: dict[str, Any]) -> list[RowMapping]:
+        if not work.due:
+            return []
         statement = (
             update(runs)
-            .where(runs.c.id.in_(due.scalar_subquery()))
-            .values(
-                state="running",
-                worker=worker,
-                lease_until=until,
-                started_at=now,
-                token=runs.c.token + 1,
-                attempt=runs.c.attempt + 1,
-            )
-            .returning(runs.c.id, runs.c.handler, runs.c.attempt, runs.c.token, runs.c.due_at, runs.c.event_id)
+            .where(runs.c.id.in_(work.due), runs.c.state == "waiting")
+            .values(state="running", token=runs.c.token + 1, attempt=runs.c.attempt + 1, **mine)
         )
-        rows = (await connection.execute(statement)).mappings().all()
-        if not rows:
+        return list((await connection.execute(statement.returning(*_TAKEN))).mappings())
+
+    async def _fan_out(
+        self, connection: AsyncConnection, work: "_Work", wanted: Wanted, mine: dict[str, Any]
+    ) -> list[RowMapping]:
+        """Make the runs of new events. Those that there is room for are claimed at once."""
+        made = []
+        for event in work.news:
+            for name, key in wanted(event).items():
+                row = run_row(event["id"], name, key, work.now)
+                at_once = key is None and work.left.get(name, 0) > 0
+                if at_once:
+                    work.left[name] -= 1
+                made.append(row | (_AT_ONCE | mine if at_once else _LATER))
+                work.ordered |= key is not None
+        rows: list[RowMapping] = []
+        if made:
+            # Of two workers that saw the same events, one makes the runs, and gets them.
+            statement = self._insert(runs).on_conflict_do_nothing().returning(*_TAKEN, runs.c.state)
+            rows = [row for row in (await connection.execute(statement, made)).mappings() if row["state"] == "running"]
+        if work.news:
+            seen = events.c.id.in_([event["id"] for event in work.news]) & (events.c.state == "waiting")
+            await connection.execute(update(events).where(seen).values(state="dispatched"))
+        return rows
+
+    async def _with_events(self, taken: Sequence[RowMapping], work: "_Work") -> list[Claimed]:
+        if not taken:
             return []
-        wanted = select(events).where(events.c.id.in_([row["event_id"] for row in rows]))
-        found = {event["id"]: dict(event) for event in (await connection.execute(wanted)).mappings()}
+        async with self._database.read() as connection:
+            query = select(events).where(events.c.id.in_([row["event_id"] for row in taken]))
+            found = {event["id"]: dict(event) for event in (await connection.execute(query)).mappings()}
         return [
             Claimed(
                 **{name: row[name] for name in ("id", "handler", "attempt", "token", "due_at")},
-                started_at=now,
+                started_at=work.now,
                 event=found[row["event_id"]],
             )
-            for row in sorted(rows, key=lambda row: (row["due_at"], row["id"]))
+            for row in sorted(taken, key=lambda row: (row["due_at"], row["id"]))
         ]
 
     async def _finish(self, connection: AsyncConnection, finished: Sequence[Finished], now: float) -> list[Finished]:
         if not finished:
             return []
-        query = (
-            select(runs.c.id, runs.c.token)
-            .where(runs.c.id.in_([item.run.id for item in finished]), runs.c.state == "running")
-            .with_for_update()
-        )
-        held = {(row.id, row.token) for row in await connection.execute(query)}
-        mine = [item for item in finished if (item.run.id, item.run.token) in held]
+        done = [(item.run.id, item.run.token) for item in finished if item.outcome == "done"]
+        held = set()
+        if done:  # the usual end: all in one statement, which the tokens guard
+            ended = update(runs).where(tuple_(runs.c.id, runs.c.token).in_(done), runs.c.state == "running")
+            values = {"state": "done", "finished_at": now, "lease_until": None, "error": None}
+            held = set((await connection.execute(ended.values(values).returning(runs.c.id))).scalars())
+        for item in finished:
+            if item.outcome != "done":
+                theirs = (runs.c.id == item.run.id) & (runs.c.token == item.run.token) & (runs.c.state == "running")
+                if (await connection.execute(update(runs).where(theirs).values(_ended(item, now)))).rowcount:
+                    held.add(item.run.id)
+        mine = [item for item in finished if item.run.id in held]
         if mine:
-            await connection.execute(_FINISH, [_finish_row(item, now) for item in mine])
-            await connection.execute(insert(attempts), [_attempt_row(item) for item in mine])
-        return [item for item in finished if (item.run.id, item.run.token) not in held]
+            # Asked for something back, SQLAlchemy writes them in one statement.
+            await connection.execute(insert(attempts).returning(attempts.c.id), [_attempt_row(item) for item in mine])
+        return [item for item in finished if item.run.id not in held]
 
     async def extend(self, held: Sequence[Claimed], *, worker: str, lease: float) -> None:
         """Extend the leases of the runs that a worker is busy with.
@@ -194,11 +234,14 @@ class Runs:
                     .values(state="waiting", due_at=now, lease_until=None, attempt=runs.c.attempt - 1)
                 )
 
-    async def reap(self, *, limits: Mapping[str, int], worker: str | None = None) -> int:
+    async def reap(
+        self, *, limits: Mapping[str, int], worker: str | None = None, wait: Callable[[int], float] = lambda _attempt: 0
+    ) -> int:
         """Take runs back whose lease ended, or that a dead `worker` held; return how many.
 
         Their attempt counts: it may be what killed the worker. `limits` says how many attempts each
-        handler allows; a run that had them all has failed.
+        handler allows; a run that had them all has failed. `wait` gives the seconds after attempt number so
+        and so: those that went down with a killer should not all meet it again.
         """
         async with self._database.write() as connection:
             now = await self._database.now(connection)
@@ -208,7 +251,9 @@ class Runs:
             for run in found:
                 over = run["attempt"] >= limits.get(run["handler"], run["attempt"] + 1)
                 await connection.execute(
-                    update(runs).where(runs.c.id == run["id"]).values(**_reaped(over=over, now=now))
+                    update(runs)
+                    .where(runs.c.id == run["id"])
+                    .values(_reaped(over=over, now=now, due_at=now + wait(run["attempt"])))
                 )
             if found:
                 await connection.execute(insert(attempts), [_lost_row(run, now) for run in found])
@@ -288,27 +333,39 @@ def _first_of_its_key() -> ColumnElement[bool]:
     )
 
 
-_FINISH = (
-    update(runs)
-    .where(runs.c.id == bindparam("run"))
-    .values(
-        state=bindparam("to"),
-        due_at=bindparam("due"),
-        finished_at=bindparam("finished"),
-        error=bindparam("why"),
-        lease_until=None,
+def _due(handler: str, limit: int, now: float) -> Select[Any]:
+    return (
+        select(runs.c.id)
+        .where(runs.c.state == "waiting", runs.c.handler == handler, runs.c.due_at <= now, _first_of_its_key())
+        .order_by(runs.c.due_at, runs.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
     )
-)
 
 
-def _finish_row(item: Finished, now: float) -> dict[str, Any]:
+#: What a worker is told of a run that it has claimed.
+_TAKEN = (runs.c.id, runs.c.handler, runs.c.attempt, runs.c.token, runs.c.due_at, runs.c.event_id)
+
+#: A new run that is claimed as it is made, and one that waits. Rows of one statement have the same columns.
+_AT_ONCE: dict[str, Any] = {"state": "running", "attempt": 1, "token": 1}
+_LATER: dict[str, Any] = {
+    "state": "waiting",
+    "attempt": 0,
+    "token": 0,
+    "worker": None,
+    "lease_until": None,
+    "started_at": None,
+}
+
+
+def _ended(item: Finished, now: float) -> dict[str, Any]:
     again = item.outcome == "retry"
     return {
-        "run": item.run.id,
-        "to": "waiting" if again else item.outcome,
-        "due": item.run.due_at if item.wait is None else now + item.wait,
-        "finished": None if again else item.finished_at,
-        "why": item.error,
+        "state": "waiting" if again else item.outcome,
+        "due_at": now + (item.wait or 0) if again else item.run.due_at,
+        "finished_at": None if again else now,
+        "error": item.error,
+        "lease_until": None,
     }
 
 
@@ -340,8 +397,8 @@ def run_row(event_id: str, handler: str, order_key: str | None, now: float) -> d
 _LOST = "the worker stopped in the middle of this attempt"
 
 
-def _reaped(*, over: bool, now: float) -> dict[str, Any]:
-    ended = {"state": "failed", "finished_at": now} if over else {"state": "waiting", "due_at": now}
+def _reaped(*, over: bool, now: float, due_at: float) -> dict[str, Any]:
+    ended = {"state": "failed", "finished_at": now} if over else {"state": "waiting", "due_at": due_at}
     return {**ended, "lease_until": None, "error": _LOST}
 
 
