@@ -1,6 +1,5 @@
 """The database behind the store: connections, transactions and the clock, alike on both engines."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ..errors import Unavailable
+from .queue import WriterQueue
 
 try:
     from asyncpg import PostgresError as DriverError  # raised as it is where SQLAlchemy is not asked yet: connecting
@@ -29,8 +29,7 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
         self._clock = clock or (time.time if self.is_sqlite else None)
-        # SQLite has one writer. Waiting here is fair and free; waiting in SQLite is polling.
-        self._writing = asyncio.Lock() if self.is_sqlite else None
+        self._queue = WriterQueue(url.removeprefix("sqlite:///"), patience=BUSY_TIMEOUT) if self.is_sqlite else None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -58,14 +57,16 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+        if self._queue is not None:
+            self._queue.close()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for this process's turn to write, which only SQLite needs."""
-        if self._writing is None:
+        """Wait for our turn to write, which only SQLite needs."""
+        if self._queue is None:
             yield
         else:
-            async with self._writing:
+            async with self._queue:
                 yield
 
     @asynccontextmanager

@@ -37,6 +37,7 @@ class Claimed:
     handler: str
     attempt: int  #: 1 at the first try
     token: int  #: proves the claim when the run is finished
+    order_key: str | None = None  #: runs of the same handler and key wait for this one
     due_at: float
     started_at: float
     event: Mapping[str, Any]
@@ -73,7 +74,7 @@ class _Work:
     due: list[str]
     left: dict[str, int]
     next_due: float | None
-    ordered: bool = False  #: whether runs were made whose turn the next look must find
+    ordered: bool = False  #: whether it is now the turn of runs that only the next look finds
 
 
 class Runs:
@@ -110,6 +111,7 @@ class Runs:
             lost = await self._finish(connection, finished, work.now)
             mine = {"worker": worker, "lease_until": work.now + lease, "started_at": work.now}
             taken = await self._claim(connection, work, mine)
+            work.ordered |= any(item.run.order_key for item in finished)
             outrun = len(taken) < len(work.due)  # another worker was quicker: there is more where that came from
             taken += await self._fan_out(connection, work, wanted, mine)
         claimed = await self._with_events(taken, work)
@@ -182,7 +184,7 @@ class Runs:
             found = {event["id"]: dict(event) for event in (await connection.execute(query)).mappings()}
         return [
             Claimed(
-                **{name: row[name] for name in ("id", "handler", "attempt", "token", "due_at")},
+                **{name: row[name] for name in ("id", "handler", "attempt", "token", "due_at", "order_key")},
                 started_at=work.now,
                 event=found[row["event_id"]],
             )
@@ -344,7 +346,7 @@ def _due(handler: str, limit: int, now: float) -> Select[Any]:
 
 
 #: What a worker is told of a run that it has claimed.
-_TAKEN = (runs.c.id, runs.c.handler, runs.c.attempt, runs.c.token, runs.c.due_at, runs.c.event_id)
+_TAKEN = (runs.c.id, runs.c.handler, runs.c.attempt, runs.c.token, runs.c.due_at, runs.c.event_id, runs.c.order_key)
 
 #: A new run that is claimed as it is made, and one that waits. Rows of one statement have the same columns.
 _AT_ONCE: dict[str, Any] = {"state": "running", "attempt": 1, "token": 1}

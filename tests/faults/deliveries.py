@@ -7,6 +7,9 @@ from receiver import signatures
 
 from ..conftest import SECRET
 
+#: Tools of the deliveries below 1000, in turn: each has a handler that misbehaves in this way.
+BAD = ("RAISES", "HANGS", "HANGS_IN_A_THREAD", "EATS_MEMORY", "LEAVES", "RETURNS_JUNK", "EXITS", "BLOCKS")
+
 KEY = signatures.decode_secret(SECRET)
 
 
@@ -17,12 +20,13 @@ def message_id(number: int) -> str:
 
 def body(number: int) -> bytes:
     """Return the JSON of delivery `number`: a finished job of its own."""
+    tool = BAD[number % len(BAD)] if number < 1000 else "GENERATE_SOUND_EFFECT"
     return json.dumps(
         {
             "event": "tool_execution.succeeded",
             "toolExecutionId": f"vg_tool_{number}",
             "occurredAt": 1793232000,
-            "toolType": "GENERATE_SOUND_EFFECT",
+            "toolType": tool,
             "results": [],
         }
     ).encode()

@@ -4,7 +4,7 @@ Each writes what it does to the file `EFFECTS`, one line at a time, appended: th
 """
 
 WITNESS = """
-import asyncio, ctypes, json, os, resource, signal, threading, time
+import asyncio, json, os, resource, signal, threading, time
 from receiver import Retry, handler
 
 _effects = os.open(os.environ["EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -33,14 +33,32 @@ async def effect(event, context):
 """
 )
 
-#: Freezes its process in the middle of the first attempt on each event whose job is named in `FREEZE`.
+#: Freezes its own process in the middle of the first attempt on the jobs that end in 7.
 FREEZING = (
     WITNESS
     + """
+import sqlite3
+
+def idle():
+    # Frozen with SQLite's write lock it would freeze everybody: another test, and not this one.
+    url = os.environ["RECEIVER_DATABASE_URL"]
+    if not url.startswith("sqlite"):
+        return True
+    database = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        return True
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        database.close()
+
 @handler("*", retries=50)
 async def effect(event, context):
     note("start", event, context)
-    if event.job_id in os.environ["FREEZE"].split(",") and context.attempt == 1:
+    if event.job_id.endswith("7") and context.attempt == 1:
+        while not idle():
+            await asyncio.sleep(0.001)
         note("freeze", event, context)
         os.kill(os.getpid(), signal.SIGSTOP)
     async with context.once("effect") as first:
@@ -77,58 +95,45 @@ async def effect(event, context):
 """
 )
 
-#: One well-behaved handler for all events, and one bad one for each way to misbehave, by the number of the job.
+#: One handler that behaves, for all events, and one that misbehaves for each tool in `deliveries.BAD`.
 MISBEHAVING = (
     EFFECT
     + """
-BAD = ("raises", "exits", "hangs", "hangs_in_a_thread", "eats_memory", "blocks", "leaves", "returns_junk")
-
-def bad(event, name):
-    return int(event.job_id.rpartition("_")[2]) % 100 == BAD.index(name)
-
-@handler("*", retries=1, timeout=0.3)
+@handler("*", tool="RAISES", retries=1, timeout=0.3)
 async def raises(event, context):
-    if bad(event, "raises"):
-        raise ValueError("no luck")
+    raise ValueError("no luck")
 
-@handler("*", retries=1, timeout=0.3)
-async def exits(event, context):
-    if bad(event, "exits"):
-        os._exit(3)
-
-@handler("*", retries=1, timeout=0.3)
+@handler("*", tool="HANGS", retries=1, timeout=0.3)
 async def hangs(event, context):
-    if bad(event, "hangs"):
-        await asyncio.Event().wait()
+    await asyncio.Event().wait()
 
-@handler("*", retries=1, timeout=0.3)
+@handler("*", tool="HANGS_IN_A_THREAD", retries=1, timeout=0.3)
 def hangs_in_a_thread(event, context):
-    if bad(event, "hangs_in_a_thread"):
-        threading.Event().wait()
+    threading.Event().wait()
 
-@handler("*", retries=1, timeout=0.3)
+@handler("*", tool="EATS_MEMORY", retries=1, timeout=0.3)
 async def eats_memory(event, context):
-    if bad(event, "eats_memory"):
-        now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (now + 2**26, resource.RLIM_INFINITY))
-        try:
-            eaten = [bytearray(2**20) for _ in range(2**16)]
-        finally:
-            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    pages = int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**26, resource.RLIM_INFINITY))
+    try:
+        eaten = [bytearray(2**20) for _ in range(2**16)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-@handler("*", retries=1, timeout=0.3)
-async def blocks(event, context):
-    if bad(event, "blocks"):
-        threading.Event().wait()
-
-@handler("*", retries=1, timeout=0.3)
+@handler("*", tool="LEAVES", retries=1, timeout=0.3)
 async def leaves(event, context):
-    if bad(event, "leaves"):
-        raise SystemExit("I leave")
+    raise SystemExit("I leave")
 
-@handler("*", retries=1, timeout=0.3)
+@handler("*", tool="RETURNS_JUNK", retries=1, timeout=0.3)
 async def returns_junk(event, context):
-    if bad(event, "returns_junk"):
-        return {"not": object()}
+    return {"not": object()}
+
+@handler("*", tool="EXITS", retries=1, timeout=0.3)
+async def exits(event, context):
+    os._exit(3)
+
+@handler("*", tool="BLOCKS", retries=1, timeout=0.3)
+async def blocks(event, context):
+    threading.Event().wait()
 """
 )

@@ -13,7 +13,7 @@ The rules, whatever the fault and whatever the speed:
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ class Verdict:
     doubled: int  #: events with more than one effect
     taken_over: int  #: attempts that ended because their worker's lease did
     violations: tuple[str, ...]
+
+    def with_violations(self, more: Sequence[str]) -> "Verdict":
+        """Return this with further violations."""
+        return replace(self, violations=(*self.violations, *more))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

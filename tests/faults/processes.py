@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -46,7 +47,7 @@ class Process:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> "Process":
+    def start(self) -> Self:
         """Start it; it may not be running."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "VIDEOGEN_"))}
         with self.log.open("ab") as output:
@@ -117,7 +118,7 @@ class Web(Process):
         assert answer.status_code in (200, 503), f"/readyz answers {answer.status_code}; see {self.log}"
         return bool(answer.json()["problems"] == [])
 
-    def ready(self) -> "Web":
+    def ready(self) -> Self:
         """Wait until it is ready, starting it again if it ended, as a platform would."""
 
         def answers() -> bool:

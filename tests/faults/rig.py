@@ -1,10 +1,11 @@
 """Everything one fault needs: a folder, a database, processes on it, a sender, and in the end the verdict."""
 
+import itertools
 import os
 import random
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +72,18 @@ class Rig:
             values["RECEIVER_HANDLERS"] = str(own)
         return self._keep(Process(self.folder, "worker", values=self._values(values), wrapper=wrapper, log=log))
 
-    def sending(self, *webs: Web, urls: Sequence[str] = (), lanes: int = 8, pause: float = 0.01) -> Sender:
-        """Return a sender with deliveries that none before it had."""
+    def sending(
+        self, *webs: Web, urls: Sequence[str] = (), numbers: Iterable[int] | None = None, pause: float = 0.01
+    ) -> Sender:
+        """Return a sender of these deliveries, or of endless ones that none before it had."""
         self._first += 1_000_000
-        addresses = [web.url for web in webs] or list(urls)
-        seed = self.random.getrandbits(32)
-        return Sender(addresses, self._sent, seed=seed, first=self._first, lanes=lanes, pause=pause)
+        return Sender(
+            [web.url for web in webs] or urls,
+            self._sent,
+            numbers=itertools.count(self._first) if numbers is None else numbers,
+            seed=self.random.getrandbits(32),
+            pause=pause,
+        )
 
     def migrate(self) -> None:
         """Bring the database to the receiver's schema."""
@@ -115,8 +122,7 @@ class Rig:
         self.look()
         self.close()
         found = judge(stored(self.url), self.sent(), self.effects(), now=time.time())
-        violations = (*found.violations, *self._watch.violations)
-        return Verdict(**{name: getattr(found, name) for name in Verdict.__slots__} | {"violations": violations})
+        return found.with_violations(self._watch.violations)
 
     def close(self) -> None:
         """End every process that was started here."""

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,24 +24,23 @@ ANSWER = 25.0
 
 
 class Sender:
-    """Sends deliveries to `urls` in turn over `lanes` connections until this is left, and then what is still open.
+    """Sends the deliveries `numbers` to `urls` in turn over `lanes` connections until this is left.
 
     Each answer is a line in the log before the next request leaves. One delivery in twenty is sent a second time.
     """
 
     def __init__(
-        self, urls: Sequence[str], log: Path, *, seed: int = 0, first: int = 0, lanes: int = 8, pause: float = 0.01
+        self, urls: Sequence[str], log: Path, *, numbers: Iterable[int], seed: int = 0, lanes: int = 8, pause: float = 0.01
     ) -> None:
         self._urls = itertools.cycle(urls)
         self._log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._random = random.Random(seed)
-        self._numbers = itertools.count(first)
+        self._numbers = iter(numbers)
         self._lanes = lanes
         self._pause = pause
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._send()), name="sender", daemon=True)
         self._error: BaseException | None = None
-        self.begun = 0  #: deliveries sent at least once
         self.acked = 0  #: deliveries answered 200
         self.refused = 0  #: answers 503
 
@@ -83,13 +82,13 @@ class Sender:
             raise
 
     async def _lane(self, client: httpx.AsyncClient) -> None:
-        while not self._stopping.is_set():
-            number = next(self._numbers)
-            self.begun += 1
+        for number in self._numbers:
             await self._until_acked(client, number)
             self.acked += 1
             if self._random.random() < 0.05:
                 await self._until_acked(client, number)
+            if self._stopping.is_set():
+                return
             await asyncio.sleep(self._pause)
 
     async def _until_acked(self, client: httpx.AsyncClient, number: int) -> None:

@@ -101,7 +101,7 @@ def test_a_job_of_the_official_sdk_ends_as_an_event_and_a_file(world):
     until(here.files, "the file is captured")
     until(lambda: here.runs() == {"done": 3}, "every handler is done")
     [record] = here.files()
-    [path] = [path for path in here.folder.glob("files/**/*.wav")]
+    [path] = list(here.folder.glob("files/**/*.wav"))
     assert record["job_id"] == job
     assert record["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     with wave.open(str(path)) as sound:

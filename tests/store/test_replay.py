@@ -6,9 +6,8 @@ from receiver import handler
 from receiver.ids import first_id, new_id
 from receiver.registry import _MARK
 from receiver.replay import Replayed, replay
-from receiver.store import Filter, Finished
+from receiver.store import Filter, Finished, retention
 from receiver.store import replay as steps
-from receiver.store import retention
 
 
 def named(name, *patterns, **options):

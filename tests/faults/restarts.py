@@ -1,0 +1,23 @@
+"""Restarts under load, one process after the other, as platforms do them."""
+
+from .rig import Outcome, Rig
+
+
+def rolling(rig: Rig, *, times: int) -> Outcome:
+    """End and start doors and workers in turn while deliveries come in; each must end with 0."""
+    webs = [rig.web("--no-dispatch").start().ready() for _ in range(2)]
+    workers = [rig.worker().start() for _ in range(2)]
+    codes = []
+    with rig.sending(*webs) as sender:
+        for number in range(times):
+            sender.more(10)
+            rig.more_effects(5)
+            codes.append(webs[number % 2].end())
+            webs[number % 2].start().ready()
+            codes.append(workers[number % 2].end())
+            workers[number % 2].start()
+            rig.look()
+    rig.settle()
+    wrong = [f"a process that was asked to stop ended with {code}" for code in codes if code]
+    verdict = rig.verdict().with_violations(wrong)
+    return Outcome(fault="rolling restart", engine=rig.engine, times=len(codes), verdict=verdict)

@@ -1,0 +1,70 @@
+import asyncio
+import fcntl
+import os
+
+import pytest
+
+from receiver.store.queue import WriterQueue
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two queues on one file, as two processes have them."""
+    made = [WriterQueue(str(tmp_path / "x.db"), patience=5) for _ in range(2)]
+    yield made
+    for queue in made:
+        queue.close()
+
+
+async def test_one_writer_at_a_time_over_all_processes(two):
+    writing, most, turns = 0, 0, []
+
+    async def write(name, queue):
+        nonlocal writing, most
+        for _ in range(50):
+            async with queue:
+                writing += 1
+                most = max(most, writing)
+                turns.append(name)
+                await asyncio.sleep(0)
+                writing -= 1
+
+    await asyncio.gather(*(write(number, queue) for number, queue in enumerate(two)), write("again", two[0]))
+    assert most == 1
+    assert len(turns) == 150
+
+
+async def test_who_is_cut_off_while_waiting_does_not_keep_the_next_one_out(two):
+    one, other = two
+    async with one:
+        waiting = asyncio.create_task(other.__aenter__())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    async with asyncio.timeout(5):
+        async with other:
+            pass
+        async with one:
+            pass
+
+
+async def test_a_process_that_keeps_it_is_waited_for_only_so_long(tmp_path):
+    queue = WriterQueue(str(tmp_path / "x.db"), patience=0.02)
+    keeper = os.open(tmp_path / "x.db-queue", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(keeper, fcntl.LOCK_EX)
+    for _ in range(10):
+        with pytest.raises(TimeoutError):
+            await queue.__aenter__()
+    os.close(keeper)
+    async with asyncio.timeout(5), queue:
+        pass
+    queue.close()
+
+
+async def test_the_lock_is_given_back_when_the_writer_fails(two):
+    one, other = two
+    with pytest.raises(ValueError, match="x"):
+        async with one:
+            raise ValueError("x")
+    async with asyncio.timeout(5), other:
+        pass
