@@ -44,7 +44,7 @@ class Account:
         return httpx.Response(201, json=made | {"signingSecret": self.secrets[-1]} | self.answer)
 
     def add(self, url: str, events: list[str], description: str | None = None) -> dict[str, Any]:
-        id = f"ep_{len(self.secrets) + 1}"  # noqa: A001
+        id = f"ep_{len(self.secrets) + 1}"
         self.secrets.append("whsec_" + base64.b64encode(f"{id} {'k' * 24}{id}".encode()).decode())
         last4 = self.secrets[-1][-4:]
         made = {"endpointId": id, "url": url, "events": events, "description": description, "createdAt": 1}
