@@ -12,10 +12,16 @@ from . import acks, history, latency, memory, runs, scale
 from .bench import Bench
 from .report import ROWS, Result, machine, markdown, table
 
-#: Where `--write` puts the table: between these lines of the page.
 ROOT = Path(__file__).parent.parent
+
+#: On the disk the code is on: a temporary folder may be in memory, where waiting for the disk is free.
+PLACE = ROOT / "build"
+
+#: Where `--write` puts the table: between these lines of the page.
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
+
+NAMES = [row.name for row in ROWS]
 
 
 def measure(bench: Bench, wanted: list[str]) -> list[Result]:
@@ -48,31 +54,37 @@ def write(results: list[Result], *, rounds: int) -> None:
 
 
 def main() -> None:
-    names = [row.name for row in ROWS]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything, one round: is it alive?")
-    parser.add_argument("--only", action="append", choices=names, help="this row; may be given several times")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds to take the median of")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.parent.name}/{PAGE.name}")
-    chosen = parser.parse_args()
-    rounds = 1 if chosen.quick else chosen.rounds
-    console = Console(highlight=False)
+    """Do what the command line says."""
+    chosen = arguments()
+    console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is ended
-    place = (
-        ROOT / "build"
-    )  # on the disk the code is on: a temporary folder may be in memory, where waiting for it is free
-    place.mkdir(exist_ok=True)
+    PLACE.mkdir(exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix="bench-", dir=place, ignore_cleanup_errors=True) as folder,
-        Bench(folder=Path(folder), rounds=rounds, quick=chosen.quick, say=console.print) as bench,
+        tempfile.TemporaryDirectory(prefix="bench-", dir=PLACE, ignore_cleanup_errors=True) as folder,
+        Bench(folder=Path(folder), rounds=chosen.rounds, quick=chosen.quick, say=console.print) as bench,
     ):
-        results = measure(bench, chosen.only or names)
+        results = measure(bench, chosen.only or NAMES)
     console.print(table(results))
     for result in results:
         if result.behind:
             console.print(f"{result.row.name}: {result.behind}")
     if chosen.write:
-        write(results, rounds=rounds)
+        write(results, rounds=chosen.rounds)
+
+
+def arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything, one round: is it alive?")
+    parser.add_argument("--only", action="append", choices=NAMES, help="this row; may be given several times")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds to take the median of")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.parent.name}/{PAGE.name}")
+    chosen = parser.parse_args()
+    if chosen.write and (chosen.quick or chosen.only or chosen.rounds < 3):
+        parser.error("only a whole table of at least three rounds goes into the docs")
+    if chosen.quick:
+        chosen.rounds = 1
+    return chosen
 
 
 if __name__ == "__main__":

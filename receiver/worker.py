@@ -1,6 +1,7 @@
 """A worker process: the dispatcher, with all that handlers need around it."""
 
 import asyncio
+import faulthandler
 import json
 import os
 import random
@@ -76,14 +77,30 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                     wait=lambda attempt: backoff(attempt, roll=random.random()),  # noqa: S311 - not a secret
                 )
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
-            hints = asyncio.create_task(store.wakeups.follow(dispatcher.wake))
+            # Longer than any handler may take, and than any lease lasts.
+            limit = max([handler.timeout for handler in handlers], default=0) + settings.lease
+            beside = [asyncio.create_task(work) for work in (store.wakeups.follow(dispatcher.wake), _guard(limit))]
             try:
                 await dispatcher.run()
             finally:
-                hints.cancel()
+                for task in beside:
+                    task.cancel()
         finally:
             await store.close()
     log.info("worker_stopped", worker=name)
+
+
+async def _guard(limit: float) -> None:
+    """End this process, telling every thread's line, should its loop stand still for `limit` seconds.
+
+    A handler that blocks the loop cannot be cancelled; meanwhile nothing runs, and no lease is extended.
+    """
+    try:
+        while True:
+            faulthandler.dump_traceback_later(limit, exit=True)
+            await asyncio.sleep(limit / 4)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 async def _listen(dispatcher: Dispatcher) -> None:

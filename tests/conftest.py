@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from receiver.store import Store
+
+# Processes of ours that run in other folders measure their coverage into the same place.
+os.environ.setdefault("COVERAGE_FILE", str(Path(__file__).parent.parent / ".coverage"))
 
 SAMPLES = Path(__file__).parent / "samples" / "videogen"
 SECRET = "whsec_dmlkZW9nZW4tc2FtcGxlLXNlY3JldC0wMQ=="

@@ -40,7 +40,8 @@ def filled(environment):
         common = {"worker": "w", "lease": 30, "wanted": lambda _event: {"log": None}, "free": {"log": 5}}
         [run] = (await store.runs.turn(**common, finished=[])).claimed
         retry = Finished(run=run, outcome="retry", finished_at=now + 1, error="[red]not yet[/]\x1b[31m", wait=0)
-        [run] = (await store.runs.turn(**common, finished=[retry])).claimed
+        await store.runs.turn(**common, finished=[retry])
+        [run] = (await store.runs.turn(**common, finished=[])).claimed
         await store.runs.turn(**common, finished=[Finished(run=run, outcome="done", finished_at=now)])
         await store.close()
         return [one.event_id for one in added]

@@ -22,7 +22,11 @@ def apart(rig: Rig, *, times: int) -> Outcome:
     )
     note = f"retries asked for after 1 s came after {waits[0]:.1f} to {waits[-1]:.1f} s"
     return Outcome(
-        fault="workers' clocks five minutes apart, an hour off", engine=rig.engine, times=times, verdict=verdict, note=note
+        fault="workers' clocks five minutes apart, an hour off",
+        engine=rig.engine,
+        times=times,
+        verdict=verdict,
+        note=note,
     )
 
 

@@ -73,7 +73,7 @@ class Rig:
         return self._keep(Process(self.folder, "worker", values=self._values(values), wrapper=wrapper, log=log))
 
     def sending(
-        self, *webs: Web, urls: Sequence[str] = (), numbers: Iterable[int] | None = None, pause: float = 0.01
+        self, *webs: Web, urls: Sequence[str] = (), numbers: Iterable[int] | None = None, pause: float = 0.04
     ) -> Sender:
         """Return a sender of these deliveries, or of endless ones that none before it had."""
         self._first += 1_000_000

@@ -30,7 +30,14 @@ class Sender:
     """
 
     def __init__(
-        self, urls: Sequence[str], log: Path, *, numbers: Iterable[int], seed: int = 0, lanes: int = 8, pause: float = 0.01
+        self,
+        urls: Sequence[str],
+        log: Path,
+        *,
+        numbers: Iterable[int],
+        seed: int = 0,
+        lanes: int = 8,
+        pause: float = 0.01,
     ) -> None:
         self._urls = itertools.cycle(urls)
         self._log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

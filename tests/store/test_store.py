@@ -1,11 +1,12 @@
 """The schema, the clock and what happens when the database is not there."""
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from receiver.errors import ConfigError, Unavailable
-from receiver.store import Store
+from receiver.store import Store, migrations
 from receiver.store.tables import metadata
 
 
@@ -15,6 +16,20 @@ async def test_the_migrations_make_exactly_the_tables_of_the_code(store):
 
     async with store.database.read() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_the_schema_can_be_taken_back_and_made_again(store):
+    def back(connection):
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+    async with store.database.write() as connection:
+        await connection.run_sync(back)
+    with pytest.raises(ConfigError, match="schema none"):
+        await store.check()
+    await store.migrate()
+    await store.check()
 
 
 async def test_migrating_twice_changes_nothing(store):
