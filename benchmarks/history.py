@@ -1,9 +1,10 @@
 """Whether a long history and a long queue make acks or claims slower."""
 
 import asyncio
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from receiver.store import Claimed, Finished, Store
@@ -33,9 +34,12 @@ def measure(bench: Bench, result: Result) -> None:
     bench.say(f"history   built {bench.of(1_000_000):,} events, {full.stat().st_size / 2**20:,.0f} MB")
     for number in range(bench.rounds):
         few = build(bench.folder / f"few-{number}.db", events=CLAIM * (turns + 1), waiting=CLAIM * (turns + 1))
-        claims = [asyncio.run(claim_p95(f"sqlite:///{path}", turns)) for path in (few, full)]
+        claims = asyncio.run(claims_p95([f"sqlite:///{path}" for path in (few, full)], turns))
         with bench.place("sqlite") as (folder, url):
-            rates = [_rate(bench, folder, each, number) for each in (url, f"sqlite:///{full}")]
+            both = (url, f"sqlite:///{full}")
+            order = both if number % 2 else both[::-1]  # whoever comes second may find a busier disk
+            measured = {each: _rate(bench, folder, each, number) for each in order}
+            rates = [measured[each] for each in both]
         bench.say(f"history   claim p95 {claims[0]:.2f} ms with few, {claims[1]:.2f} ms with many")
         result.add(rates[1] / rates[0], "acks/s")
         result.add(claims[0] / claims[1], "claim")
@@ -45,6 +49,7 @@ def measure(bench: Bench, result: Result) -> None:
 
 
 def _rate(bench: Bench, folder: Path, url: str, number: int) -> float:
+    os.sync()  # what the claims have left to write is not part of this
     process, port = serve(folder, url, "--no-dispatch")
     with process:
         count = int(24_000 * bench.seconds)
@@ -55,25 +60,40 @@ def _rate(bench: Bench, folder: Path, url: str, number: int) -> float:
     return answer.rate
 
 
-async def claim_p95(url: str, turns: int) -> float:
-    """Return the 95th percentile of a worker's turn with the store, milliseconds."""
-    store = Store(url)
-    claimed: list[Claimed] = []
-    taken = []
+async def claims_p95(urls: list[str], turns: int) -> list[float]:
+    """Return the 95th percentile of a worker's turn with each store, milliseconds. The stores take turns, too."""
+    queues = [_Queue(url) for url in urls]
     for _ in range(turns):
+        for queue in queues:
+            await queue.turn()
+    for queue in queues:
+        await queue.close()
+    return [sorted(queue.taken)[int(turns * 0.95)] for queue in queues]
+
+
+class _Queue:
+    """A worker with nothing to do but to claim runs and call them done."""
+
+    def __init__(self, url: str) -> None:
+        self._store = Store(url)
+        self._claimed: Sequence[Claimed] = ()
+        self.taken: list[float] = []
+
+    async def turn(self) -> None:
         now = time.time()
-        finished = [Finished(run=run, outcome="done", finished_at=now) for run in claimed]
+        finished = [Finished(run=run, outcome="done", finished_at=now) for run in self._claimed]
         began = time.perf_counter()
-        turn = await store.runs.turn(
+        turn = await self._store.runs.turn(
             worker="bench", lease=30, finished=finished, wanted=lambda _row: {}, free={"nothing": CLAIM}
         )
-        taken.append((time.perf_counter() - began) * 1e3)
-        claimed = list(turn.claimed)
-        if len(claimed) != CLAIM:
+        self.taken.append((time.perf_counter() - began) * 1e3)
+        self._claimed = turn.claimed
+        if len(self._claimed) != CLAIM:
             raise RuntimeError("the queue is shorter than it should be")
-    await store.runs.settle([], claimed)
-    await store.close()
-    return sorted(taken)[int(len(taken) * 0.95)]
+
+    async def close(self) -> None:
+        await self._store.runs.settle([], self._claimed)
+        await self._store.close()
 
 
 def build(path: Path, *, events: int, waiting: int) -> Path:
@@ -100,6 +120,8 @@ def build(path: Path, *, events: int, waiting: int) -> Path:
     database.commit()
     database.execute("PRAGMA journal_mode=WAL")
     database.close()
+    with path.open("rb") as file:
+        os.fsync(file)  # or the system would write it out while we measure
     return path
 
 

@@ -10,7 +10,8 @@ from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
 from .migrations import migrate, versions
 from .replay import Filter, Replays
 from .retention import Retention
-from .runs import Claimed, Finished, Runs
+from .runs import Runs
+from .turn import Claimed, Finished
 from .wakeups import Wakeups
 
 __all__ = [

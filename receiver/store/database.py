@@ -1,11 +1,13 @@
 """The database behind the store: connections, transactions and the clock, alike on both engines."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -18,6 +20,8 @@ try:
 except ImportError:
     DriverError = DBAPIError
 
+T = TypeVar("T")
+
 #: Seconds to wait for another process that writes to the same SQLite file.
 BUSY_TIMEOUT = 10
 
@@ -29,6 +33,7 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
         self._clock = clock or (time.time if self.is_sqlite else None)
+        self._thread = Thread(url) if self.is_sqlite else None
         self._queue = WriterQueue(url.removeprefix("sqlite:///"), patience=BUSY_TIMEOUT) if self.is_sqlite else None
 
     @asynccontextmanager
@@ -45,18 +50,43 @@ class Database:
             async with connection.begin():
                 yield connection
 
+    async def reading(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` finds, in one consistent state. For work of many statements.
+
+        On SQLite it is done in a thread, in which a statement costs no way there and back.
+        """
+        if self._thread is None:
+            async with self.read() as connection:
+                return await connection.run_sync(work)
+        async with self.available():
+            return await self._thread.run(work, write=False)
+
+    async def writing(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in one transaction, as in `write`. For work of many statements, as in `reading`."""
+        if self._thread is None:
+            async with self.write() as connection:
+                return await connection.run_sync(work)
+        async with self.available(), self.turn():
+            return await self._thread.run(work, write=True)
+
     async def now(self, connection: AsyncConnection) -> float:
         """The time that leases are judged by, Unix seconds.
 
         The database's own clock on PostgreSQL, so that workers on several machines agree.
         """
+        return await connection.run_sync(self.time)
+
+    def time(self, connection: Connection) -> float:
+        """The same for work that does not wait."""
         if self._clock:
             return self._clock()
-        return float((await connection.execute(text("SELECT extract(epoch FROM clock_timestamp())"))).scalar_one())
+        return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
 
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+        if self._thread is not None:
+            await self._thread.close()
         if self._queue is not None:
             self._queue.close()
 
@@ -85,15 +115,48 @@ def _first_line(cause: BaseException | None) -> str:
     return (str(cause).splitlines() or [""])[0]
 
 
+class Thread:
+    """A connection to SQLite in a thread of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(make_url(url).set(drivername="sqlite+pysqlite"), connect_args=_CONNECT)
+        _configure(self._engine)
+        self._pool = ThreadPoolExecutor(1, "store")
+
+    async def run(self, work: Callable[[Connection], T], *, write: bool) -> T:
+        """Return what `work` returns, done in one transaction."""
+
+        def transact() -> T:
+            with self._engine.connect().execution_options(write=write) as connection, connection.begin():
+                return work(connection)
+
+        # What has begun is not left alone: it would go on in the thread, with nobody in its place in the queue.
+        done = asyncio.get_running_loop().run_in_executor(self._pool, transact)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait([done])
+            raise
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.dispose)
+        self._pool.shutdown()
+
+
+_CONNECT = {"timeout": BUSY_TIMEOUT, "cached_statements": 512}
+
+
 def _sqlite(url: str) -> AsyncEngine:
     engine = create_async_engine(
-        make_url(url).set(drivername="sqlite+aiosqlite"),
-        pool_size=4,
-        max_overflow=4,
-        connect_args={"timeout": BUSY_TIMEOUT, "cached_statements": 512},
+        make_url(url).set(drivername="sqlite+aiosqlite"), pool_size=4, max_overflow=4, connect_args=_CONNECT
     )
+    _configure(engine.sync_engine)
+    return engine
 
-    @event.listens_for(engine.sync_engine, "connect")
+
+def _configure(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
         cursor = connection.cursor()
@@ -108,13 +171,11 @@ def _sqlite(url: str) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         # A writer takes its place at the start: upgrading a reader later would fail at once when another wrote.
         immediate = connection.get_execution_options().get("write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-    return engine
 
 
 def _postgresql(url: str) -> AsyncEngine:

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .database import Database
-from .runs import MATCHED, run_row
 from .tables import events, runs
+from .turn import MATCHED, run_row
 
 #: Events or runs changed in one transaction: short enough that no delivery waits for it.
 STEP = 500

@@ -1,80 +1,21 @@
 """Runs: one handler on one event, from fan-out to its end.
 
 waiting ──claim──▶ running ──done──▶ done
-   ▲                  │
-   ├──retry, release──┤
-   └──lease ended─────┴──failed, out of attempts──▶ failed
+▲                  │
+├──retry, release──┤
+└──lease ended─────┴──failed, out of attempts──▶ failed
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..ids import new_id
 from .database import Database
 from .tables import attempts, events, pauses, runs, steps
-
-#: Which handlers want an event, given as a row; each with the key by which its runs are ordered, or None.
-Wanted = Callable[[Mapping[str, Any]], Mapping[str, str | None]]
-
-#: What handlers choose events by.
-MATCHED = ("id", "source", "type", "kind", "job_id", "tool", "road", "received_at", "occurred_at")
-
-#: Events looked at in one fan-out, and runs given up in one sweep: keeps every transaction short.
-BATCH = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A run that belongs to this worker until its lease ends, with its event's row."""
-
-    id: str
-    handler: str
-    attempt: int  #: 1 at the first try
-    token: int  #: proves the claim when the run is finished
-    order_key: str | None = None  #: runs of the same handler and key wait for this one
-    due_at: float
-    started_at: float
-    event: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """How an attempt went. `wait` is the seconds until it is tried again, None if the run ends here."""
-
-    run: Claimed
-    outcome: str  #: `"done"`, `"retry"` or `"failed"`
-    finished_at: float
-    error: str | None = None
-    wait: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """What one turn of a worker brought."""
-
-    claimed: Sequence[Claimed]
-    lost: Sequence[Finished]  #: attempts that came too late: their lease had gone to another worker
-    more: bool  #: whether there is likely more to do at once
-    next_due: float | None  #: when the next waiting run is due
-    now: float  #: the store's clock
-
-
-@dataclass(slots=True, kw_only=True)
-class _Work:
-    """What a turn finds to do, and how many more runs of each handler there is room for."""
-
-    now: float
-    news: list[dict[str, Any]]
-    due: list[str]
-    left: dict[str, int]
-    next_due: float | None
-    ordered: bool = False  #: whether it is now the turn of runs that only the next look finds
+from .turn import BATCH, Claimed, Finished, Turn, Wanted, Work, change, finish, look, with_events
 
 
 class Runs:
@@ -98,118 +39,31 @@ class Runs:
         `wanted` names the handlers of an event, each with its order key. `free` says how many runs of each
         handler to claim at most.
         """
-        if self._database.is_sqlite:
-            # Looked at before the transaction: while this process thinks, the door can write. Whatever another
-            # worker did meanwhile is noticed by the statements that change.
-            async with self._database.read() as connection:
-                work = await self._look(connection, free)
-            if not (finished or work.news or work.due):
-                return Turn(claimed=[], lost=[], more=False, next_due=work.next_due, now=work.now)
-        async with self._database.write() as connection:
-            if not self._database.is_sqlite:
-                work = await self._look(connection, free)
-            lost = await self._finish(connection, finished, work.now)
-            mine = {"worker": worker, "lease_until": work.now + lease, "started_at": work.now}
-            taken = await self._claim(connection, work, mine)
-            work.ordered |= any(item.run.order_key for item in finished)
-            outrun = len(taken) < len(work.due)  # another worker was quicker: there is more where that came from
-            taken += await self._fan_out(connection, work, wanted, mine)
-        claimed = await self._with_events(taken, work)
-        again = [work.now + item.wait for item in finished if item.wait is not None]
-        next_due = min([moment for moment in (work.next_due, *again) if moment is not None], default=None)
-        return Turn(
-            claimed=claimed,
-            lost=lost,
-            more=outrun or work.ordered or len(work.news) == BATCH,
-            next_due=next_due,
-            now=work.now,
-        )
+        work = await self._work_before(free)
+        if work and not (finished or work.news or work.due):
+            return Turn(claimed=[], lost=[], more=False, next_due=work.next_due, now=work.now)
 
-    async def _look(self, connection: AsyncConnection, free: Mapping[str, int]) -> "_Work":
-        """Find what there is to do. PostgreSQL locks it for us, and passes over what others have locked."""
-        now = await self._database.now(connection)
-        query = select(*(events.c[name] for name in MATCHED)).where(events.c.state == "waiting").order_by(events.c.id)
-        news = (await connection.execute(query.limit(BATCH).with_for_update(skip_locked=True))).mappings().all()
-        paused = set((await connection.execute(select(pauses.c.handler))).scalars())
-        open_for = {handler: limit for handler, limit in free.items() if handler not in paused}
-        due: list[str] = []
-        left: dict[str, int] = {}
-        for handler, limit in open_for.items():
-            found = list((await connection.execute(_due(handler, limit, now))).scalars()) if limit > 0 else []
-            due += found
-            left[handler] = limit - len(found)
-        waits = (runs.c.state == "waiting") & runs.c.handler.in_(list(open_for)) & (runs.c.due_at > now)
-        first = select(func.min(runs.c.due_at)).where(waits)
-        next_due = (await connection.execute(first)).scalar_one_or_none()
-        return _Work(now=now, news=[dict(row) for row in news], due=due, left=left, next_due=next_due)
+        def act(connection: Connection) -> tuple[Work, list[Finished], list[RowMapping]]:
+            found = work or look(connection, self._database.time(connection), free)
+            mine = {"worker": worker, "lease_until": found.now + lease, "started_at": found.now}
+            lost, taken = change(connection, found, finished, wanted, mine, self._insert)
+            return found, lost, taken
 
-    async def _claim(self, connection: AsyncConnection, work: "_Work", mine: dict[str, Any]) -> list[RowMapping]:
-        if not work.due:
-            return []
-        statement = (
-            update(runs)
-            .where(runs.c.id.in_(work.due), runs.c.state == "waiting")
-            .values(state="running", token=runs.c.token + 1, attempt=runs.c.attempt + 1, **mine)
-        )
-        return list((await connection.execute(statement.returning(*_TAKEN))).mappings())
+        found, lost, taken = await self._database.writing(act)
+        claimed = await self._database.reading(lambda one: with_events(one, taken, found)) if taken else []
+        again = [found.now + item.wait for item in finished if item.wait is not None]
+        next_due = min([moment for moment in (found.next_due, *again) if moment is not None], default=None)
+        return Turn(claimed=claimed, lost=lost, more=found.more, next_due=next_due, now=found.now)
 
-    async def _fan_out(
-        self, connection: AsyncConnection, work: "_Work", wanted: Wanted, mine: dict[str, Any]
-    ) -> list[RowMapping]:
-        """Make the runs of new events. Those that there is room for are claimed at once."""
-        made = []
-        for event in work.news:
-            for name, key in wanted(event).items():
-                row = run_row(event["id"], name, key, work.now)
-                at_once = key is None and work.left.get(name, 0) > 0
-                if at_once:
-                    work.left[name] -= 1
-                made.append(row | (_AT_ONCE | mine if at_once else _LATER))
-                work.ordered |= key is not None
-        rows: list[RowMapping] = []
-        if made:
-            # Of two workers that saw the same events, one makes the runs, and gets them.
-            statement = self._insert(runs).on_conflict_do_nothing().returning(*_TAKEN, runs.c.state)
-            rows = [row for row in (await connection.execute(statement, made)).mappings() if row["state"] == "running"]
-        if work.news:
-            seen = events.c.id.in_([event["id"] for event in work.news]) & (events.c.state == "waiting")
-            await connection.execute(update(events).where(seen).values(state="dispatched"))
-        return rows
+    async def _work_before(self, free: Mapping[str, int]) -> Work | None:
+        """Look before the transaction on SQLite, whose one writer we keep the shorter for it.
 
-    async def _with_events(self, taken: Sequence[RowMapping], work: "_Work") -> list[Claimed]:
-        if not taken:
-            return []
-        async with self._database.read() as connection:
-            query = select(events).where(events.c.id.in_([row["event_id"] for row in taken]))
-            found = {event["id"]: dict(event) for event in (await connection.execute(query)).mappings()}
-        return [
-            Claimed(
-                **{name: row[name] for name in ("id", "handler", "attempt", "token", "due_at", "order_key")},
-                started_at=work.now,
-                event=found[row["event_id"]],
-            )
-            for row in sorted(taken, key=lambda row: (row["due_at"], row["id"]))
-        ]
-
-    async def _finish(self, connection: AsyncConnection, finished: Sequence[Finished], now: float) -> list[Finished]:
-        if not finished:
-            return []
-        done = [(item.run.id, item.run.token) for item in finished if item.outcome == "done"]
-        held = set()
-        if done:  # the usual end: all in one statement, which the tokens guard
-            ended = update(runs).where(tuple_(runs.c.id, runs.c.token).in_(done), runs.c.state == "running")
-            values = {"state": "done", "finished_at": now, "lease_until": None, "error": None}
-            held = set((await connection.execute(ended.values(values).returning(runs.c.id))).scalars())
-        for item in finished:
-            if item.outcome != "done":
-                theirs = (runs.c.id == item.run.id) & (runs.c.token == item.run.token) & (runs.c.state == "running")
-                if (await connection.execute(update(runs).where(theirs).values(_ended(item, now)))).rowcount:
-                    held.add(item.run.id)
-        mine = [item for item in finished if item.run.id in held]
-        if mine:
-            # Asked for something back, SQLAlchemy writes them in one statement.
-            await connection.execute(insert(attempts).returning(attempts.c.id), [_attempt_row(item) for item in mine])
-        return [item for item in finished if item.run.id not in held]
+        What another worker does meanwhile is noticed by the statements that change. PostgreSQL looks, and
+        locks what it finds, within the transaction.
+        """
+        if not self._database.is_sqlite:
+            return None
+        return await self._database.reading(lambda one: look(one, self._database.time(one), free))
 
     async def extend(self, held: Sequence[Claimed], *, worker: str, lease: float) -> None:
         """Extend the leases of the runs that a worker is busy with.
@@ -227,7 +81,7 @@ class Runs:
         """Record what ended and give the other runs back: due at once, the attempt not counted."""
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            await self._finish(connection, finished, now)
+            await connection.run_sync(finish, finished, now)
             for run in given_back:
                 held = (runs.c.id == run.id) & (runs.c.token == run.token) & (runs.c.state == "running")
                 await connection.execute(
@@ -319,81 +173,6 @@ class Runs:
             now = await self._database.now(connection)
             since = [(await connection.execute(query)).scalar() for query in (due, new)]
         return max([0.0, *(now - float(moment) for moment in since if moment is not None)])
-
-
-def _first_of_its_key() -> ColumnElement[bool]:
-    """Whether no earlier run of the same handler and order key is still to end."""
-    earlier = runs.alias()
-    return or_(
-        runs.c.order_key.is_(None),
-        ~exists().where(
-            earlier.c.handler == runs.c.handler,
-            earlier.c.order_key == runs.c.order_key,
-            earlier.c.finished_at.is_(None),
-            earlier.c.id < runs.c.id,
-        ),
-    )
-
-
-def _due(handler: str, limit: int, now: float) -> Select[Any]:
-    return (
-        select(runs.c.id)
-        .where(runs.c.state == "waiting", runs.c.handler == handler, runs.c.due_at <= now, _first_of_its_key())
-        .order_by(runs.c.due_at, runs.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-
-
-#: What a worker is told of a run that it has claimed.
-_TAKEN = (runs.c.id, runs.c.handler, runs.c.attempt, runs.c.token, runs.c.due_at, runs.c.event_id, runs.c.order_key)
-
-#: A new run that is claimed as it is made, and one that waits. Rows of one statement have the same columns.
-_AT_ONCE: dict[str, Any] = {"state": "running", "attempt": 1, "token": 1}
-_LATER: dict[str, Any] = {
-    "state": "waiting",
-    "attempt": 0,
-    "token": 0,
-    "worker": None,
-    "lease_until": None,
-    "started_at": None,
-}
-
-
-def _ended(item: Finished, now: float) -> dict[str, Any]:
-    again = item.outcome == "retry"
-    return {
-        "state": "waiting" if again else item.outcome,
-        "due_at": now + (item.wait or 0) if again else item.run.due_at,
-        "finished_at": None if again else now,
-        "error": item.error,
-        "lease_until": None,
-    }
-
-
-def _attempt_row(item: Finished) -> dict[str, Any]:
-    return {
-        "run_id": item.run.id,
-        "number": item.run.attempt,
-        "outcome": item.outcome,
-        "worker": None,
-        "started_at": item.run.started_at,
-        "finished_at": item.finished_at,
-        "error": item.error,
-    }
-
-
-def run_row(event_id: str, handler: str, order_key: str | None, now: float) -> dict[str, Any]:
-    """Return the row of a new run, due at once."""
-    return {
-        "id": new_id("run"),
-        "event_id": event_id,
-        "handler": handler,
-        "order_key": order_key,
-        "state": "waiting",
-        "due_at": now,
-        "created_at": now,
-    }
 
 
 _LOST = "the worker stopped in the middle of this attempt"
