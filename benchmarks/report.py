@@ -156,7 +156,7 @@ def markdown(results: Sequence[Result]) -> str:
     """Return the results for the docs."""
     lines = ["| " + " | ".join(_HEAD) + " |", "|---" * len(_HEAD) + "|"]
     lines += ["| " + " | ".join(_cells(result)) + " |" for result in results]
-    numbers = [f"- {result.row.what}: {result.behind}" for result in results if result.behind]
+    numbers = [f"- `{result.row.name}`: {result.behind}" for result in results if result.behind]
     return "\n".join([*lines, "", "Behind these, medians:", "", *numbers, ""])
 
 

@@ -7,7 +7,7 @@ from ..errors import ConfigError
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
 from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
-from .migrations import migrate, versions
+from .migrations import check, migrate
 from .replay import Filter, Replays
 from .retention import Retention
 from .runs import Runs
@@ -63,11 +63,7 @@ class Store:
         if self.database.is_sqlite and not _file(self.url).exists():
             raise ConfigError(f"there is no database at {_file(self.url)}: `receiver migrate` makes one")
         async with self.database.read() as connection:
-            current, needed = await connection.run_sync(versions)
-        if current != needed:
-            raise ConfigError(
-                f"the database has schema {current or 'none'}, this version needs {needed}: run `receiver migrate`"
-            )
+            await connection.run_sync(check)
 
     async def close(self) -> None:
         """Close all connections."""

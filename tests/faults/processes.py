@@ -38,6 +38,7 @@ class Process:
         self.wrapper = tuple(wrapper)
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
 
     @property
     def pid(self) -> int:
@@ -49,6 +50,7 @@ class Process:
 
     def start(self) -> Self:
         """Start it; it may not be running."""
+        self.starts += 1
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "VIDEOGEN_"))}
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(

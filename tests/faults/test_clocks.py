@@ -58,13 +58,16 @@ async def test_a_clock_that_jumps_an_hour_ahead_ends_leases_and_nothing_is_done_
         if context.attempt == 1:
             await go_on.wait()
 
-    await store.events.add([arrival()])
+    [added] = await store.events.add([arrival()])
     async with dispatching(store, clock, mark(slow)):
         await until(store, "running")
         while not effects:
             await asyncio.sleep(0)
         clock.turn(HOUR)
-        async with dispatching(store, clock, mark(slow), worker="w2"):
+        async with dispatching(store, clock, mark(slow), worker="w2") as other:
+            await recorded(store, added.event_id, 1)
+            clock.turn(10)  # what was lost waits a little: it may be what killed its worker
+            other.wake()
             await until(store, "done")
             go_on.set()
     assert len(effects) == 1
