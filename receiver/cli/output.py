@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,8 @@ from rich.table import Table
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
 
-console = Console()
+# What goes into a pipe is read by grep, which cares for whole words and not for columns.
+console = Console(width=None if sys.stdout.isatty() else 200)
 _errors = Console(stderr=True)
 
 
@@ -35,7 +37,7 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column.removesuffix("_at").replace("_", " "), overflow="fold")
+        table.add_column(column.removesuffix("_at").replace("_", " "), overflow="fold", no_wrap=column == "id")
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
     console.print(table)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from .handlers import RETRYING, SKEWED
 from .history import Row
-from .rig import Outcome, Rig
+from .outcome import Outcome
+from .rig import Rig
 
 FIVE_MINUTES, HOUR = 300, 3600
 

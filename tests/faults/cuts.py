@@ -1,7 +1,8 @@
 """Connections that are cut between the commit and the answer."""
 
 from .proxy import Proxy
-from .rig import Outcome, Rig
+from .outcome import Outcome
+from .rig import Rig
 
 
 def answers(rig: Rig, *, times: int) -> Outcome:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .processes import Process
-from .rig import Outcome, Rig
+from .outcome import Outcome
+from .rig import Rig
 
 
 @functools.cache
@@ -17,7 +18,9 @@ def mountable() -> str:
     """Return why no small disk can be mounted here, or an empty string."""
     if shutil.which("unshare") is None:
         return "unshare is not installed"
-    tried = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True)
+    tried = subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False
+    )
     return "" if tried.returncode == 0 else f"no mount namespace here: {tried.stderr.decode().strip()[:80]}"
 
 

@@ -3,7 +3,8 @@
 import signal
 import time
 
-from .rig import LEASE, Outcome, Rig
+from .outcome import Outcome
+from .rig import LEASE, Rig
 
 
 def at_random(rig: Rig, *, times: int) -> Outcome:

@@ -1,7 +1,8 @@
 """Processes that die at once, at any moment."""
 
 from .processes import Process
-from .rig import Outcome, Rig
+from .outcome import Outcome
+from .rig import Rig
 
 
 def at_random(rig: Rig, *, times: int) -> Outcome:

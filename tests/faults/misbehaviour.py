@@ -3,7 +3,8 @@
 from .databases import ask
 from .deliveries import BAD
 from .processes import until
-from .rig import Outcome, Rig
+from .outcome import Outcome
+from .rig import Rig
 
 #: What comes of a run whose handler misbehaves this way; junk as a result is not worth an error.
 ENDS = {way.lower(): "done" if way == "RETURNS_JUNK" else "failed" for way in BAD}

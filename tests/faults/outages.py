@@ -3,7 +3,8 @@
 import time
 
 from .databases import Postgres
-from .rig import Outcome, Rig
+from .outcome import Outcome
+from .rig import Rig
 
 
 def crashes(rig: Rig, server: Postgres, *, times: int, apart: tuple[float, float] = (1.0, 4.0)) -> Outcome:

@@ -1,6 +1,7 @@
 """Restarts under load, one process after the other, as platforms do them."""
 
-from .rig import Outcome, Rig
+from .outcome import Outcome
+from .rig import Rig
 
 
 def rolling(rig: Rig, *, times: int) -> Outcome:

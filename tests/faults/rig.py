@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,30 +23,18 @@ LEASE = 1.5
 Kept = TypeVar("Kept", bound=Process)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one fault: a row of the scorecard."""
-
-    fault: str
-    engine: str
-    times: int
-    verdict: Verdict | None = None
-    note: str = ""  #: why it could not be tried here, or what else is worth knowing
-
-    @property
-    def failed(self) -> bool:
-        return self.verdict is not None and bool(self.verdict.violations)
-
-
 class Rig:
     """Use as a context: all that was started is ended with it."""
 
-    def __init__(self, folder: Path, url: str | None = None, *, seed: int = 0, handlers: str = EFFECT) -> None:
+    def __init__(
+        self, folder: Path, url: str | None = None, *, seed: int = 0, handlers: str = EFFECT, lanes: int = 3
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.url = url or f"sqlite:///{folder / 'receiver.db'}"
         self.engine = "SQLite" if self.url.startswith("sqlite") else "PostgreSQL"
         self.random = random.Random(seed)
+        self._lanes = lanes
         self._sent = folder / "sent.jsonl"
         self._effects = folder / "effects.jsonl"
         self._processes: list[Process] = []
@@ -73,7 +60,7 @@ class Rig:
         return self._keep(Process(self.folder, "worker", values=self._values(values), wrapper=wrapper, log=log))
 
     def sending(
-        self, *webs: Web, urls: Sequence[str] = (), numbers: Iterable[int] | None = None, pause: float = 0.04
+        self, *webs: Web, urls: Sequence[str] = (), numbers: Iterable[int] | None = None, pause: float = 0.03
     ) -> Sender:
         """Return a sender of these deliveries, or of endless ones that none before it had."""
         self._first += 1_000_000
@@ -82,6 +69,7 @@ class Rig:
             self._sent,
             numbers=itertools.count(self._first) if numbers is None else numbers,
             seed=self.random.getrandbits(32),
+            lanes=self._lanes,
             pause=pause,
         )
 

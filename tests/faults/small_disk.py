@@ -11,7 +11,8 @@ from pathlib import Path
 
 from .disks import fills_up
 from .history import Verdict
-from .rig import Outcome, Rig
+from .outcome import Outcome
+from .rig import Rig
 
 SIZE = "16m"
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 
 from .processes import Process, until
-from .rig import Outcome, Rig
+from .outcome import Outcome
+from .rig import Rig
 
 #: Both names: which one SQLite calls depends on how it was built.
 SYNCS = "fdatasync,fsync"
@@ -18,7 +19,7 @@ def traceable() -> str:
     strace = shutil.which("strace")
     if strace is None:
         return "strace is not installed"
-    tried = subprocess.run([strace, "-f", "-qq", "-e", f"trace={SYNCS}", "true"], capture_output=True)
+    tried = subprocess.run([strace, "-f", "-qq", "-e", f"trace={SYNCS}", "true"], capture_output=True, check=False)
     return "" if tried.returncode == 0 else f"strace may not trace here: {tried.stderr.decode().strip()[:80]}"
 
 

@@ -71,7 +71,7 @@ async def test_a_clock_that_jumps_an_hour_ahead_ends_leases_and_nothing_is_done_
             await until(store, "done")
             go_on.set()
     assert len(effects) == 1
-    [row] = [row for row in await store.runs.recent()]
+    [row] = await store.runs.recent()
     assert (row["state"], row["attempt"]) == ("done", 2)
 
 

@@ -1,5 +1,7 @@
 """Bring a database to the schema of this version."""
 
+import functools
+
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -36,6 +38,7 @@ def _current(connection: Connection) -> str | None:
     return current
 
 
+@functools.cache
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
