@@ -96,8 +96,10 @@ class Door:
             self._start("wakeups", self._store.wakeups.send())
             if self._dispatch:
                 self._start("supervisor", self._supervisor.run())
-            yield
-            await self._stop()
+            try:
+                yield
+            finally:
+                await self._stop()
         finally:
             await self._store.close()
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+import uvloop
 
 from .context import Context
 from .dispatcher import Dispatcher, backoff
@@ -35,7 +36,8 @@ def run_worker(
     `after` names a worker that died: its runs are taken over at once. A `supervised` worker is woken by
     lines on its standard input, and stops when that ends.
     """
-    asyncio.run(_work(settings, name=name or worker_name(), after=after, supervised=supervised))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(settings, name=name or worker_name(), after=after, supervised=supervised))
     if threading.active_count() > 1:
         # A handler in a thread that never returns must not keep the process: its run was given back.
         sys.stderr.flush()
