@@ -13,13 +13,15 @@ from .report import Result
 def measure(bench: Bench, result: Result) -> None:
     """Measure one of each and two of each, in turn."""
     for _ in range(bench.rounds):
-        one, two = (_rate(bench, number) for number in (1, 2))
-        result.add(two / one)
-        result.note("one of each acks/s", one)
-        result.note("two of each acks/s", two)
+        one, two = (_rates(bench, number) for number in (1, 2))
+        result.add(two[0] / one[0])
+        for what, (acks, handled) in (("one of each", one), ("two of each", two)):
+            result.note(f"{what}, acks/s", acks)
+            result.note(f"{what}, from first ack to last run, events/s", handled)
 
 
-def _rate(bench: Bench, number: int) -> float:
+def _rates(bench: Bench, number: int) -> tuple[float, float]:
+    """Return acks per second, and events per second until the last of them was handled."""
     with bench.place("postgresql") as (folder, url), ExitStack() as stack:
         ports = []
         for each in range(number):
@@ -32,5 +34,9 @@ def _rate(bench: Bench, number: int) -> float:
         answer = load(order)
         checks.stored(url, answer.acked)
         checks.handled(url)
+        began, ended = (checks.ask(url, query)[0][0] for query in _SPAN)
     bench.say(told(f"{number} + {number}", answer))
-    return answer.rate
+    return answer.rate, len(answer.acked) / (ended - began)
+
+
+_SPAN = ("SELECT min(received_at) FROM events", "SELECT max(finished_at) FROM runs")

@@ -5,6 +5,7 @@ is one statement that is its own transaction, so SQLite works, and waits for the
 interpreter's lock and without being called back; PostgreSQL is asked once.
 """
 
+import asyncio
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -42,10 +43,11 @@ class Ingest:
         self._database = database
         self._insert = self._sqlite if database.is_sqlite else self._postgresql
         self._connection: AsyncConnection | None = None
+        self._one = asyncio.Lock()
 
     async def add(self, rows: Sequence[Row]) -> int:
         """Insert the rows, durably; return how many were new. Raises Unavailable if the database is."""
-        async with self._database.available(), self._database.turn():
+        async with self._database.available(), self._one, self._database.turn():
             return await self._insert(rows)
 
     async def close(self) -> None:
@@ -54,21 +56,28 @@ class Ingest:
             await self._connection.close()
             self._connection = None
 
-    async def _sqlite(self, rows: Sequence[Row]) -> int:
+    async def _driver(self) -> Any:
+        # One connection is kept: to borrow one and ask whether it lives costs as much as a few deliveries.
         if self._connection is None:
             self._connection = await self._database.engine.connect()
-        driver: Any = (await self._connection.get_raw_connection()).driver_connection
-        cursor = await driver.execute(_values(len(rows)), [value for row in rows for value in row])
+        return (await self._connection.get_raw_connection()).driver_connection
+
+    async def _sqlite(self, rows: Sequence[Row]) -> int:
+        cursor = await (await self._driver()).execute(_values(len(rows)), [value for row in rows for value in row])
         return int(cursor.rowcount)
 
     async def _postgresql(self, rows: Sequence[Row]) -> int:
-        async with self._database.engine.connect() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            try:
-                told = await driver.execute(_UNNEST, *zip(*rows, strict=True))
-            except BaseException:
-                await connection.invalidate()  # SQLAlchemy did not see this; a broken connection must not come back
-                raise
+        columns = list(zip(*rows, strict=True))
+        driver = await self._driver()
+        try:
+            told = await driver.execute(_UNNEST, *columns)
+        except BaseException:
+            # SQLAlchemy did not see this, and a broken connection must not come back.
+            broken, self._connection = self._connection, None
+            if broken is not None:
+                await broken.invalidate()
+                await broken.close()
+            raise
         return int(told.rpartition(" ")[2])
 
 

@@ -19,7 +19,7 @@ from .torture import Torture
 #: Violations that are printed of one fault.
 SHOWN = 5
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
@@ -51,13 +51,13 @@ def endure(torture: Torture, wanted: Sequence[str]) -> list[Outcome]:
     for name in wanted:
         began = time.monotonic()
         try:
-            found = list(faults[name]())
-        except Exception as error:
+            for outcome in faults[name]():
+                outcomes.append(outcome)
+                _tell(outcome, time.monotonic() - began)
+                began = time.monotonic()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the other faults are still to come
             console.print_exception()
-            found = [broken(name, error)]
-        for outcome in found:
-            _tell(outcome, time.monotonic() - began)
-        outcomes += found
+            outcomes.append(broken(name, error))
     return outcomes
 
 

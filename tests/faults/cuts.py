@@ -1,7 +1,7 @@
 """Connections that are cut between the commit and the answer."""
 
-from .proxy import Proxy
 from .outcome import Outcome
+from .proxy import Proxy
 from .rig import Rig
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .processes import Process
 from .outcome import Outcome
+from .processes import Process
 from .rig import Rig
 
 

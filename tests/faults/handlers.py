@@ -21,15 +21,15 @@ def note(what, event, context):
 EFFECT = (
     WITNESS
     + """
-@handler("*", retries=50)
+@handler("*", retries=50, timeout=5)
 async def effect(event, context):
     note("start", event, context)
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(0.02)
     async with context.once("effect") as first:
         if first:
             note("effect", event, context)
-            await asyncio.sleep(0.005)
-    await asyncio.sleep(0.005)
+            time.sleep(0.002)  # not awaited: a step that is cut off by its time limit may be made again
+    await asyncio.sleep(0.02)
 """
 )
 

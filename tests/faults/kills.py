@@ -1,7 +1,7 @@
 """Processes that die at once, at any moment."""
 
-from .processes import Process
 from .outcome import Outcome
+from .processes import Process
 from .rig import Rig
 
 

@@ -2,19 +2,19 @@
 
 from .databases import ask
 from .deliveries import BAD
-from .processes import until
 from .outcome import Outcome
+from .processes import until
 from .rig import Rig
 
 #: What comes of a run whose handler misbehaves this way; junk as a result is not worth an error.
 ENDS = {way.lower(): "done" if way == "RETURNS_JUNK" else "failed" for way in BAD}
 
 
-def handlers(rig: Rig, *, ways: int = len(BAD), times: int = 1) -> Outcome:
+def handlers(rig: Rig, *, ways: int = len(BAD), times: int = 1, pause: float = 0.03) -> Outcome:
     """Let one handler after the other misbehave while other deliveries come in: these must not feel it."""
     web = rig.web().start().ready()
     bad = [number for number in range(times * len(BAD)) if number % len(BAD) < ways]
-    with rig.sending(web) as sender:
+    with rig.sending(web, pause=pause) as sender:
         rig.more_effects(1)
         with rig.sending(web, numbers=bad):
             pass
@@ -24,8 +24,8 @@ def handlers(rig: Rig, *, ways: int = len(BAD), times: int = 1) -> Outcome:
     alive = web.alive
     rig.settle()
     verdict = rig.verdict().with_violations([*_unexpected(rig), *([] if alive else ["the door is gone"])])
-    fault = f"handlers that {', '.join(BAD[:ways]).lower().replace('_', ' ')}"
-    return Outcome(fault=fault, engine=rig.engine, times=len(bad), verdict=verdict)
+    told = ", ".join(BAD[:ways]).lower().replace("_", " ")
+    return Outcome(fault="handlers that misbehave", engine=rig.engine, times=len(bad), verdict=verdict, note=told)
 
 
 def _ended(rig: Rig) -> int:

@@ -7,8 +7,8 @@ from .outcome import Outcome
 from .rig import Rig
 
 
-def crashes(rig: Rig, server: Postgres, *, times: int, apart: tuple[float, float] = (1.0, 4.0)) -> Outcome:
-    """Stop the server at once and start it again, every few seconds; nobody tends the receiver's processes."""
+def crashes(rig: Rig, server: Postgres, *, times: int, apart: float = 0.0) -> Outcome:
+    """Stop the server at once and start it again, up to `apart` seconds later; nobody tends the receiver."""
     webs = [rig.web("--no-dispatch").start().ready() for _ in range(2)]
     workers = [rig.worker().start() for _ in range(2)]
     with rig.sending(*webs) as sender:
@@ -19,7 +19,7 @@ def crashes(rig: Rig, server: Postgres, *, times: int, apart: tuple[float, float
             sender.more_refused(1)
             server.start()
             rig.look()
-            time.sleep(rig.random.uniform(0, apart[1] - apart[0]))
+            time.sleep(rig.random.uniform(0, apart))
         sender.more(20)
         rig.more_effects(10)
     rig.settle()

@@ -18,7 +18,7 @@ from .processes import Process, Web, until
 from .sender import Sender
 
 #: Seconds a lease lasts here: short, so that what a dead worker held is taken over while we watch.
-LEASE = 1.5
+LEASE = 1.0
 
 Kept = TypeVar("Kept", bound=Process)
 

@@ -1,5 +1,6 @@
 """The scorecard: a row per fault and engine, for the terminal and for the docs."""
 
+import os
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,11 +19,11 @@ COLUMNS = ("fault", "engine", "times", "acked", "lost", "double effects", "verdi
 
 def table(outcomes: Sequence[Outcome]) -> Table:
     """Return the scorecard for a terminal."""
-    shown = Table(*COLUMNS, "note")
+    shown = Table(*COLUMNS)
     for outcome in outcomes:
         *cells, verdict = _cells(outcome)
         colour = "red" if outcome.failed else "green" if outcome.verdict else "yellow"
-        shown.add_row(*cells, f"[{colour}]{verdict}[/]", outcome.note)
+        shown.add_row(*cells, f"[{colour}]{verdict}[/]")
     return shown
 
 
@@ -38,7 +39,8 @@ def write(outcomes: Sequence[Outcome], *, seed: int) -> None:
     text = PAGE.read_text()
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    about = f"`make torture`, seed {seed}, {datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, Python {platform.python_version()}."
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    about = f"`make torture`, seed {seed}, {datetime.now(UTC):%Y-%m-%d}: {machine}."
     PAGE.write_text(f"{before}{BEGIN}\n{about}\n\n{markdown(outcomes)}\n{END}{after}")
 
 

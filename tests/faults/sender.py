@@ -24,7 +24,7 @@ ANSWER = 25.0
 
 
 class Sender:
-    """Sends the deliveries `numbers` to `urls` in turn over `lanes` connections until this is left.
+    """Sends the deliveries `numbers` to `urls` in turn over `lanes` connections, endless ones until this is left.
 
     Each answer is a line in the log before the next request leaves. One delivery in twenty is sent a second time.
     """
@@ -43,6 +43,7 @@ class Sender:
         self._log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._random = random.Random(seed)
         self._numbers = iter(numbers)
+        self._endless = isinstance(numbers, itertools.count)
         self._lanes = lanes
         self._pause = pause
         self._stopping = threading.Event()
@@ -94,7 +95,7 @@ class Sender:
             self.acked += 1
             if self._random.random() < 0.05:
                 await self._until_acked(client, number)
-            if self._stopping.is_set():
+            if self._endless and self._stopping.is_set():
                 return
             await asyncio.sleep(self._pause)
 

@@ -5,8 +5,8 @@ import shutil
 import signal
 import subprocess
 
-from .processes import Process, until
 from .outcome import Outcome
+from .processes import Process, until
 from .rig import Rig
 
 #: Both names: which one SQLite calls depends on how it was built.

@@ -11,7 +11,7 @@ from .outcome import Outcome, together
 from .rig import Rig
 
 #: How failing syncs are counted: from the N-th on, or some in between.
-REFUSALS = ("1+", "2+", "3+", "5+", "8+", "13+", "21+", "3", "4+3", "5+7")
+REFUSALS = ("1+", "2+", "3+", "5+", "8+", "13+", "21+", "2+2", "4+3", "5+7")
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Torture:
 
     def _outages(self) -> Iterator[Outcome]:
         with self._rig("outages", self.server.database()) as rig:
-            yield outages.crashes(rig, self.server, times=self._times(40))
+            yield outages.crashes(rig, self.server, times=self._times(40), apart=3.0)
 
     def _clocks(self) -> Iterator[Outcome]:
         yield from self._sqlite(clocks.ahead, 20)
@@ -68,7 +68,7 @@ class Torture:
 
     def _handlers(self) -> Iterator[Outcome]:
         with self._rig("handlers", handlers=MISBEHAVING) as rig:
-            yield misbehaviour.handlers(rig, times=self._times(2))
+            yield misbehaviour.handlers(rig, times=self._times(2), pause=0.5)
 
     def _syncs(self) -> Iterator[Outcome]:
         if why := syncs.traceable():
@@ -85,9 +85,7 @@ class Torture:
             yield Outcome(fault="sync fails", engine="SQLite", times=0, note=why)
             return
         tried = REFUSALS[: self._times(len(REFUSALS))]
-        yield together(
-            [self._one_refusal(when) for when in tried], note=f"from the N-th on, or some: {', '.join(tried)}"
-        )
+        yield together([self._one_refusal(when) for when in tried], note=f"the N-th, or from it on: {', '.join(tried)}")
 
     def _one_refusal(self, when: str) -> Outcome:
         with self._rig(f"refused-{when}") as rig:

@@ -1,0 +1,95 @@
+"""The history checker finds what is wrong. Each case is a history that holds, with one thing changed."""
+
+import pytest
+
+from .deliveries import body
+from .history import Stored, Watch, judge
+
+SENT = {"message": "msg_1", "number": 1, "at": 1.0, "status": 200, "told": {"event": "evt_1", "status": "stored"}}
+EVENT = {"id": "evt_1", "state": "dispatched", "message_id": "msg_1", "received_at": 1.0, "body": body(1)}
+RUN = {"id": "run_1", "event_id": "evt_1", "handler": "effect", "state": "done", "due_at": 1.0}
+STEP = {"run_id": "run_1", "key": "effect", "done_at": 3.0}
+START = {"what": "start", "event": "evt_1", "at": 2.0}
+EFFECT = {"what": "effect", "event": "evt_1", "at": 2.0}
+NOW = 10.0
+
+
+def history(
+    *, event=None, run=None, attempts=("done",), steps=(STEP,), sent=(SENT,), effects=(START, EFFECT), damage=()
+):
+    there = Stored(
+        events={} if event == "gone" else {"evt_1": EVENT | (event or {})},
+        runs={"run_1": RUN | (run or {})},
+        attempts={"run_1": [{"outcome": outcome} for outcome in attempts]},
+        steps={step["run_id"]: step for step in steps},
+        damage=damage,
+    )
+    return judge(there, sent, effects, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sent": [SENT | {"status": None}]},
+        {"sent": [SENT | {"status": 503, "retry_after": "2"}, SENT | {"told": {"event": "evt_1"}}]},
+        {"attempts": ["lost", "retry", "done"]},
+        {"run": {"state": "waiting", "due_at": NOW + 1}, "attempts": ["retry"]},
+        {"run": {"state": "failed"}, "attempts": ["lost"]},
+        {"run": {"state": "done"}, "effects": [START], "steps": [STEP | {"done_at": None}]},
+    ],
+    ids=str,
+)
+def test_a_history_that_holds_is_found_to_hold(changes):
+    assert history(**changes).violations == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"event": "gone"}, "msg_1 was answered 200 and is not stored"),
+        ({"effects": [START, EFFECT, EFFECT]}, "evt_1 had its effect 2 times"),
+        ({"damage": ["row 3 missing from index"]}, "the database is damaged: row 3 missing from index"),
+        ({"sent": [SENT | {"told": {"event": "evt_2"}}]}, "msg_1 is evt_1, and the sender was told evt_2"),
+        ({"sent": [SENT, SENT | {"status": 500}]}, "msg_1 was answered 500"),
+        ({"sent": [SENT, SENT | {"status": 401}]}, "msg_1 was answered 401"),
+        ({"sent": [SENT, SENT | {"status": 503, "retry_after": None}]}, "msg_1 was answered 503 without Retry-After"),
+        ({"sent": []}, "evt_1 was never sent"),
+        ({"event": {"body": body(2)}}, "evt_1 is not what was sent"),
+        ({"event": {"state": "waiting"}}, "evt_1 was never fanned out"),
+        ({"effects": [START | {"event": "evt_2"}]}, "evt_2 was handled and is not stored"),
+        ({"effects": [START | {"at": 0.5}, EFFECT]}, "evt_1 was handled before it was received"),
+        ({"run": {"state": "running"}, "attempts": []}, "run run_1 is stuck running"),
+        ({"run": {"state": "waiting"}, "attempts": []}, "run run_1 is due and nobody runs it"),
+        ({"attempts": ["done", "done"]}, "run run_1 went on after its end: done, done"),
+        ({"attempts": ["failed", "lost"], "run": {"state": "failed"}}, "run run_1 went on after its end: failed, lost"),
+        ({"attempts": []}, "run run_1 is done without an attempt that was"),
+        ({"steps": []}, "run run_1 is done with 1 effects and no step on record"),
+        ({"effects": [START]}, "run run_1 has its step done on record, and there was no effect"),
+    ],
+    ids=str,
+)
+def test_a_history_that_does_not_hold_is_told(changes, told):
+    assert told in history(**changes).violations
+
+
+def test_what_was_lost_and_what_was_doubled_is_counted():
+    verdict = history(event="gone", effects=[START, EFFECT, EFFECT])
+    assert (verdict.acked, verdict.stored, verdict.lost, verdict.doubled) == (1, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("events", "ended", "told"),
+    [
+        (set(), {"run_1": ("done", 5.0)}, "event evt_1 was stored and is gone"),
+        ({"evt_1"}, {}, "run run_1 had ended ('done', 5.0) and is now None"),
+        ({"evt_1"}, {"run_1": ("failed", 6.0)}, "run run_1 had ended ('done', 5.0) and is now ('failed', 6.0)"),
+    ],
+)
+def test_what_goes_away_or_moves_after_its_end_is_seen(events, ended, told):
+    watch = Watch()
+    watch.compare({"evt_1"}, {"run_1": ("done", 5.0)})
+    watch.compare({"evt_1", "evt_2"}, {"run_1": ("done", 5.0), "run_2": ("done", 6.0)})
+    assert watch.violations == []
+    watch.compare(events | {"evt_2"}, ended | {"run_2": ("done", 6.0)})
+    assert watch.violations == [told]
