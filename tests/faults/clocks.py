@@ -41,7 +41,7 @@ def ahead(rig: Rig, *, times: int) -> Outcome:
 
 
 def _jump(rig: Rig, clocks: list[Path], offsets: list[int]) -> None:
-    web = rig.web("--no-dispatch").start().ready()
+    [web], _ = rig.fleet(workers=0)
     for clock in clocks:
         _set(clock, 0)
         rig.worker(handlers=SKEWED + RETRYING, CLOCK=str(clock)).start()

@@ -26,7 +26,7 @@ def mountable() -> str:
 
 def files_cannot_grow(rig: Rig, *, times: int) -> Outcome:
     """Forbid the door and the worker to make a file longer, and allow it again: to them the disk is full."""
-    web, worker = rig.web("--no-dispatch").start().ready(), rig.worker().start()
+    [web], [worker] = rig.fleet()
 
     @contextmanager
     def limited() -> Iterator[None]:
@@ -41,7 +41,7 @@ def files_cannot_grow(rig: Rig, *, times: int) -> Outcome:
 
 def fills_up(rig: Rig, disk: Path, *, times: int) -> Outcome:
     """Fill the small disk under the database to its last byte, and make room again."""
-    web, worker = rig.web("--no-dispatch").start().ready(), rig.worker().start()
+    [web], [worker] = rig.fleet()
 
     @contextmanager
     def filled() -> Iterator[None]:

@@ -9,9 +9,7 @@ from .rig import LEASE, Rig
 
 def at_random(rig: Rig, *, times: int) -> Outcome:
     """Stop workers under load, at random, until what they held went to others; then let them go on."""
-    web = rig.web("--no-dispatch").start()
-    web.ready()
-    workers = [rig.worker().start() for _ in range(2)]
+    [web], workers = rig.fleet(workers=2)
     with rig.sending(web) as sender:
         rig.more_effects(20)
         for _ in range(times):

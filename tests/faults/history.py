@@ -93,7 +93,8 @@ def stored(url: str) -> Stored:
 
 def lines(path: Path) -> list[Row]:
     """Return the JSON lines of a log; none if it was never begun."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    # What follows the last newline is still being written.
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []
 
 
 def judge(there: Stored, sent: Sequence[Row], effects: Sequence[Row], *, now: float) -> Verdict:

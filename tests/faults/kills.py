@@ -8,14 +8,10 @@ from .rig import Rig
 def at_random(rig: Rig, *, times: int) -> Outcome:
     """Kill -9 doors and workers under load, at random, and start them again."""
     if rig.engine == "SQLite":
-        webs = [rig.web()]
-        workers: list[Process] = []
+        webs, workers = [rig.web().start().ready()], []
     else:
-        webs = [rig.web("--no-dispatch") for _ in range(2)]
-        workers = [rig.worker() for _ in range(2)]
-    for process in (*webs, *workers):
-        process.start()
-    with rig.sending(*(web.ready() for web in webs)) as sender:
+        webs, workers = rig.fleet(doors=2, workers=2)
+    with rig.sending(*webs) as sender:
         for _ in range(times):
             sender.more(rig.random.randint(1, 60))
             _kill(rig, [*webs, *workers])
@@ -27,9 +23,10 @@ def at_random(rig: Rig, *, times: int) -> Outcome:
 
 
 def _kill(rig: Rig, processes: list[Process]) -> None:
-    if len(processes) == 1 and rig.random.random() < 0.5:
+    if len(processes) == 1 and rig.random.random() < 2 / 3:
         rig.kill_handling()  # the worker that the door keeps
-        return
+        if rig.random.random() < 1 / 2:
+            return
     victims = rig.random.sample(processes, rig.random.randint(1, len(processes)))
     for victim in victims:
         victim.kill()

@@ -7,10 +7,9 @@ from .outcome import Outcome
 from .rig import Rig
 
 
-def crashes(rig: Rig, server: Postgres, *, times: int, apart: float = 0.0) -> Outcome:
+def crashes(rig: Rig, server: Postgres, *, times: int, pairs: int = 2, apart: float = 0.0) -> Outcome:
     """Stop the server at once and start it again, up to `apart` seconds later; nobody tends the receiver."""
-    webs = [rig.web("--no-dispatch").start().ready() for _ in range(2)]
-    workers = [rig.worker().start() for _ in range(2)]
+    webs, workers = rig.fleet(doors=pairs, workers=pairs)
     with rig.sending(*webs) as sender:
         rig.more_effects(10)
         for _ in range(times):

@@ -83,10 +83,10 @@ class Process:
         return self._running.wait(PATIENCE)
 
     def close(self) -> None:
-        """End it, one way or the other."""
+        """Wait until it has ended, as it was asked to, and make it end if it does not."""
         if self.alive:
             try:
-                self.end()
+                self.wait()
             except subprocess.TimeoutExpired:
                 self.kill()
 

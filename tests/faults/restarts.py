@@ -5,9 +5,8 @@ from .rig import Rig
 
 
 def rolling(rig: Rig, *, times: int) -> Outcome:
-    """End and start doors and workers in turn while deliveries come in; each must end with 0."""
-    webs = [rig.web("--no-dispatch").start().ready() for _ in range(2)]
-    workers = [rig.worker().start() for _ in range(2)]
+    """End doors and workers in turn while deliveries come in, and start them again; each must end with 0."""
+    webs, workers = rig.fleet(doors=2, workers=2)
     codes = []
     with rig.sending(*webs) as sender:
         for number in range(times):

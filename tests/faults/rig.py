@@ -59,6 +59,13 @@ class Rig:
             values["RECEIVER_HANDLERS"] = str(own)
         return self._keep(Process(self.folder, "worker", values=self._values(values), wrapper=wrapper, log=log))
 
+    def fleet(self, *, doors: int = 1, workers: int = 1) -> tuple[list[Web], list[Process]]:
+        """Return doors without and workers beside them, all running, on a database that has its schema."""
+        migrate(self.url)
+        webs = [self.web("--no-dispatch").start() for _ in range(doors)]
+        beside = [self.worker().start() for _ in range(workers)]
+        return [web.ready() for web in webs], beside
+
     def sending(
         self, *webs: Web, urls: Sequence[str] = (), numbers: Iterable[int] | None = None, pause: float = 0.03
     ) -> Sender:
@@ -72,10 +79,6 @@ class Rig:
             lanes=self._lanes,
             pause=pause,
         )
-
-    def migrate(self) -> None:
-        """Bring the database to the receiver's schema."""
-        migrate(self.url)
 
     def effects(self) -> list[Row]:
         """Return what the handlers wrote."""
@@ -114,6 +117,9 @@ class Rig:
 
     def close(self) -> None:
         """End every process that was started here."""
+        for process in self._processes:
+            process.signal(signal.SIGCONT)
+            process.signal(signal.SIGTERM)
         for process in self._processes:
             process.close()
         for pid in {int(row["pid"]) for row in self.effects()}:

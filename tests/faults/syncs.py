@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 
+from .databases import migrate
 from .outcome import Outcome
 from .processes import Process, until
 from .rig import Rig
@@ -55,7 +56,7 @@ def _dies(process: Process, at: int) -> int:
 
 def refused(rig: Rig, *, when: str) -> Outcome:
     """Let syncs fail with EIO, `when` as strace counts them, e.g. `"3+"`; then start anew on a disk that works."""
-    rig.migrate()
+    migrate(rig.url)
     web = rig.web(wrapper=injected(f"error=EIO:when={when}")).start().ready()
     with rig.sending(web) as sender:
         sender.more_refused(10)

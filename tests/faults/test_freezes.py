@@ -11,8 +11,7 @@ from .rig import Rig
 
 def test_a_frozen_worker_may_not_finish_what_another_has_taken_over(tmp_path, database_url):
     with Rig(tmp_path / "rig", database_url, handlers=FREEZING) as rig:
-        web = rig.web("--no-dispatch").start().ready()
-        frozen = rig.worker().start()
+        [web], [frozen] = rig.fleet()
         with rig.sending(web, numbers=[1007]):
             until(lambda: [row for row in rig.effects() if row["what"] == "freeze"], "the worker is frozen")
         other = rig.worker().start()

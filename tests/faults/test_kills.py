@@ -20,9 +20,7 @@ def test_a_door_and_a_worker_that_are_killed_lose_nothing_and_do_nothing_twice(t
 
 def test_a_worker_that_is_killed_leaves_its_runs_to_another(tmp_path, postgres_url):
     with Rig(tmp_path, postgres_url) as rig:
-        rig.migrate()
-        web = rig.web("--no-dispatch").start().ready()
-        killed = rig.worker().start()
+        [web], [killed] = rig.fleet()
         with rig.sending(web):
             rig.more_effects(5)
             killed.kill()

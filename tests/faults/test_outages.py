@@ -15,6 +15,6 @@ def test_postgresql_that_stops_at_once_is_waited_for(tmp_path):
         postgres(Path(folder)) as server,
         Rig(tmp_path, server.database()) as rig,
     ):
-        outcome = crashes(rig, server, times=1)
+        outcome = crashes(rig, server, times=1, pairs=1)
     assert outcome.verdict.violations == ()
     assert outcome.verdict.refused > 0
