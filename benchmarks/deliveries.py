@@ -1,6 +1,6 @@
 """Deliveries as VideoGen sends them: about 1.3 KB of JSON, each with ids of its own, signed beforehand.
 
-Ids begin with a time and go on at random, as those of VideoGen's samples do.
+Ids begin with a time and go on at random: VideoGen's job ids look so; for its message ids it is a guess.
 """
 
 import hashlib

@@ -3,6 +3,7 @@
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -11,10 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from receiver import logs
+
 from . import scorecard
 from .databases import postgres
 from .outcome import Outcome, broken
-from .torture import Torture
+from .torture import FAULTS, Torture
 
 #: Violations that are printed of one fault.
 SHOWN = 5
@@ -27,14 +30,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32), help="the same seed again")
     parser.add_argument("--scale", type=float, default=1.0, help="0.1 is a tenth of every fault")
-    parser.add_argument("--only", action="append", metavar="FAULT", help="only this; may be given several times")
+    parser.add_argument("--only", action="append", choices=list(FAULTS), help="only this; may be given several times")
     parser.add_argument("--write", action="store_true", help=f"put the scorecard into docs/{scorecard.PAGE.name}")
     chosen = parser.parse_args()
     console.print(f"seed {chosen.seed}")
-    folder = Path(tempfile.mkdtemp(prefix="torture-"))
+    logs.configure(format="console", level="error")
+    for stop in (signal.SIGTERM, signal.SIGINT):  # the second is ignored where a shell starts us in the background
+        signal.signal(stop, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as data, postgres(Path(data)) as server:
+        folder = Path(tempfile.mkdtemp(prefix="torture-"))
         torture = Torture(folder=folder, server=server, seed=chosen.seed, scale=chosen.scale)
-        outcomes = endure(torture, chosen.only or list(torture.faults()))
+        outcomes = endure(torture, chosen.only or list(FAULTS))
     console.print(scorecard.table(outcomes))
     if chosen.write:
         scorecard.write(outcomes, seed=chosen.seed)
@@ -47,11 +53,11 @@ def main() -> int:
 
 def endure(torture: Torture, wanted: Sequence[str]) -> list[Outcome]:
     """Return the rows of the wanted faults; one that breaks off is a row too."""
-    faults, outcomes = torture.faults(), []
+    outcomes: list[Outcome] = []
     for name in wanted:
         began = time.monotonic()
         try:
-            for outcome in faults[name]():
+            for outcome in FAULTS[name](torture):
                 outcomes.append(outcome)
                 _tell(outcome, time.monotonic() - began)
                 began = time.monotonic()

@@ -62,19 +62,19 @@ class Proxy:
         there_writer: asyncio.StreamWriter,
     ) -> bool:
         """Pass one request on and its answer back; return whether the connection is still whole."""
-        there_writer.write(await _message(reader))
+        there_writer.write(await message(reader))
         await there_writer.drain()
         if self._random.random() < self._share:
             self.cut += 1
             if self._random.random() < 0.5:
-                await _message(there_reader)
+                await message(there_reader)
             return False
-        writer.write(await _message(there_reader))
+        writer.write(await message(there_reader))
         await writer.drain()
         return True
 
 
-async def _message(reader: asyncio.StreamReader) -> bytes:
+async def message(reader: asyncio.StreamReader) -> bytes:
     """Return one HTTP message with its body."""
     head = await reader.readuntil(b"\r\n\r\n")
     for line in head.lower().split(b"\r\n"):

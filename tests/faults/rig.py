@@ -103,10 +103,15 @@ class Rig:
         if found and self._is_mine(found[-1]["pid"]):
             os.kill(found[-1]["pid"], signal.SIGKILL)
 
-    def settle(self, *, patience: float = 60) -> None:
-        """Wait until nothing is left to do; what is stuck is for the verdict to tell."""
-        with suppress(AssertionError):
-            until(lambda: not self._open(), "nothing is left to do", patience=patience)
+    def settle(self, *, patience: float = 45) -> None:
+        """Wait until nothing is left to do, or nothing was done for so long: what is stuck the verdict will tell."""
+        left = self._left()
+        while left:
+            with suppress(AssertionError):
+                until(lambda left=left: self._left() < left, "less is left to do", patience=patience)
+            before, left = left, self._left()
+            if left >= before:
+                return
 
     def verdict(self) -> Verdict:
         """End every process and judge the history."""
@@ -151,10 +156,10 @@ class Rig:
     def _size(self) -> int:
         return self._effects.stat().st_size if self._effects.exists() else 0
 
-    def _open(self) -> bool:
+    def _left(self) -> int:
         [(events,)] = ask(self.url, "SELECT count(*) FROM events WHERE state = 'waiting'")
         [(runs,)] = ask(self.url, "SELECT count(*) FROM runs WHERE finished_at IS NULL")
-        return bool(events or runs)
+        return int(events + runs)
 
     def _end_orphan(self, pid: int) -> None:
         """End a worker whose door was killed, should it still be there."""

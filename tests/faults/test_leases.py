@@ -31,7 +31,10 @@ async def test_a_claim_whose_answer_was_lost_is_taken_over_however_busy_its_work
     monkeypatch.setattr(store.runs, "turn", cut)
     monkeypatch.setattr(store.runs, "extend", extended)
     await store.events.add([arrival(1)])
-    async with dispatching(store, clock, mark(works), lease=0.03) as dispatcher, asyncio.timeout(SOON):
+    async with (
+        dispatching(store, clock, mark(works), lease=0.03, roll=lambda: 0.0) as dispatcher,
+        asyncio.timeout(SOON),
+    ):
         await until(store, "running")
         await store.events.add([arrival(2)])
         dispatcher.wake()
