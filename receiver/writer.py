@@ -13,6 +13,9 @@ log = structlog.get_logger(__name__)
 #: Arrivals in one transaction at most; bounds how long a commit takes.
 LARGEST_COMMIT = 256
 
+#: Seconds a commit may take before all who wait are told to come again: senders hang up after 15 s and tell nobody why.
+PATIENCE = 8.0
+
 _Waiting = tuple[Arrival, asyncio.Future[Added]]
 
 
@@ -27,16 +30,19 @@ class Writer:
         self._refusals: list[Refusal] = []
         self._work = asyncio.Event()
         self._stopping = False
+        self._stalled = False
 
     async def add(self, arrival: Arrival) -> Added:
         """Return what became of the arrival once that is durable.
 
-        Raises Unavailable if the store does not take it, or at once if too many are waiting already.
+        Raises Unavailable if the store does not take it, or not in time, or at once if too many are waiting already.
         """
         if len(self._waiting) >= self._queue:
             raise Unavailable("too many deliveries are waiting for the store", retry_after=2)
         if self._stopping:
             raise Unavailable("the receiver is stopping", retry_after=1)
+        if self._stalled:
+            raise _stalled()
         future: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
         self._waiting.append((arrival, future))
         self._work.set()
@@ -59,7 +65,7 @@ class Writer:
                 batch, self._waiting = self._waiting[:LARGEST_COMMIT], self._waiting[LARGEST_COMMIT:]
                 refusals, self._refusals = self._refusals, []
                 if batch or refusals:
-                    await self._commit(batch, refusals)
+                    await self._commit_in_time(batch, refusals)
         finally:
             self._stopping = True
             _answer_all(batch + self._waiting, Unavailable("the receiver is stopping", retry_after=1))
@@ -68,6 +74,21 @@ class Writer:
         """Take nothing more; `run` ends when all that is waiting is stored."""
         self._stopping = True
         self._work.set()
+
+    async def _commit_in_time(self, batch: list[_Waiting], refusals: list[Refusal]) -> None:
+        # It goes on behind the answer: whether what hangs in the store was stored, nobody knows before it comes back.
+        late = asyncio.get_running_loop().call_later(PATIENCE, self._give_up, batch)
+        try:
+            await self._commit(batch, refusals)
+        finally:
+            late.cancel()
+            self._stalled = False
+
+    def _give_up(self, batch: list[_Waiting]) -> None:
+        log.error("store_stalls", seconds=PATIENCE, deliveries=len(batch) + len(self._waiting))
+        self._stalled = True
+        _answer_all(batch + self._waiting, _stalled())
+        self._waiting = []
 
     async def _commit(self, batch: list[_Waiting], refusals: list[Refusal]) -> None:
         try:
@@ -97,6 +118,10 @@ class Writer:
             if not future.done():
                 future.set_result(result)
             self._stored()
+
+
+def _stalled() -> Unavailable:
+    return Unavailable("the store does not answer in time", retry_after=5)
 
 
 def _answer_all(batch: list[_Waiting], error: Unavailable) -> None:

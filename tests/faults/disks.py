@@ -5,12 +5,14 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from .outcome import Outcome
-from .processes import Process
+from .processes import Process, Web
 from .rig import Rig
+
+Full = Callable[[], AbstractContextManager[None]]
 
 
 @functools.cache
@@ -53,7 +55,7 @@ def fills_up(rig: Rig, disk: Path, *, times: int) -> Outcome:
     return _full(rig, web, worker, filled, fault="disk full, then not", times=times)
 
 
-def _full(rig: Rig, web: Process, worker: Process, full: Callable[[], object], *, fault: str, times: int) -> Outcome:
+def _full(rig: Rig, web: Web, worker: Process, full: Full, *, fault: str, times: int) -> Outcome:
     with rig.sending(web) as sender:
         for _ in range(times):
             sender.more(rig.random.randint(1, 40))

@@ -8,7 +8,7 @@ from .rig import Rig
 def at_random(rig: Rig, *, times: int) -> Outcome:
     """Kill -9 doors and workers under load, at random, and start them again."""
     if rig.engine == "SQLite":
-        webs, workers = [rig.web().start().ready()], []
+        webs, workers = [rig.web().start().ready()], list[Process]()
     else:
         webs, workers = rig.fleet(doors=2, workers=2)
     with rig.sending(*webs) as sender:

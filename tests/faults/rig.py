@@ -148,7 +148,8 @@ class Rig:
             "RECEIVER_LOG_LEVEL": "warning",
             "VIDEOGEN_WEBHOOK_SECRET": SECRET,
             "EFFECTS": str(self._effects),
-        } | values
+            **values,
+        }
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}-{len(self._processes)}.log"
