@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from .errors import ConfigError, ReceiverError
 from .inbox import Inbox
 from .keyring import Keyring
-from .registry import find_sources
+from .registry import find_sources, webhook_sources
 from .settings import Settings
 from .store import Store
 from .supervisor import Supervisor
@@ -42,7 +42,7 @@ class Door:
                 "every event with it. Set DATABASE_URL to a PostgreSQL database, mount a volume, "
                 "or set RECEIVER_ACCEPT_THROWAWAY_DISK=1 to accept the loss"
             )
-        sources = find_sources()
+        sources = webhook_sources(find_sources())
         self._dispatch = dispatch
         self._store = Store(settings.database_url)
         self._supervisor = Supervisor(grace=settings.grace)

@@ -12,9 +12,9 @@ from .endpoints import Registrar
 from .errors import ConfigError, ReceiverError, Unavailable
 from .keyring import Keyring
 from .outbound import create_client
-from .registry import find_handlers, find_sources
+from .registry import find_handlers, find_sources, webhook_sources
 from .settings import Settings
-from .sources import Source
+from .sources import WebhookSource
 from .store import Store
 
 #: How far back refused deliveries are looked at, seconds.
@@ -44,7 +44,7 @@ async def _checks(settings: Settings, store: Store, http: httpx.AsyncClient) -> 
     yield _settings(settings)
     stored = await _store(store)
     yield stored
-    sources = find_sources()
+    sources = webhook_sources(find_sources())
     there = stored.state == "fine"
     yield await _secrets(settings, store, sources) if there else _skipped("secrets")
     yield await _public_url(settings, http)
@@ -75,7 +75,7 @@ async def _store(store: Store) -> Check:
     return Check(name="store", state="fine", text=f"answers, schema is current; runs: {told}")
 
 
-async def _secrets(settings: Settings, store: Store, sources: dict[str, Source]) -> Check:
+async def _secrets(settings: Settings, store: Store, sources: dict[str, WebhookSource]) -> Check:
     try:
         keyring = Keyring(store=store, sources=sources, settings=settings, clock=time.time)
         await keyring.load()
@@ -109,7 +109,9 @@ async def _public_url(settings: Settings, http: httpx.AsyncClient) -> Check:
     return Check(name="public URL", state="fine", text=f"{host} reaches a receiver")
 
 
-async def _endpoints(settings: Settings, store: Store, sources: dict[str, Source], http: httpx.AsyncClient) -> Check:
+async def _endpoints(
+    settings: Settings, store: Store, sources: dict[str, WebhookSource], http: httpx.AsyncClient
+) -> Check:
     told, wrong = [], False
     for name, source in sources.items():
         if settings.provider(name).api_key is None:

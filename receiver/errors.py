@@ -9,6 +9,7 @@
     │   └── WrongMediaType     415
     ├── Unreadable             a trusted body that makes no sense; kept in quarantine
     ├── Unavailable            503: our own trouble, the sender should try again
+    ├── BadParameters          a job that its provider would certainly refuse
     ├── ProviderError          a provider's API said no, or nothing
     └── AddressRefused         an outgoing request to an address we do not talk to
 
@@ -82,11 +83,16 @@ class Unavailable(ReceiverError):
         self.retry_after = retry_after
 
 
+class BadParameters(ReceiverError):
+    """A job that its provider would certainly refuse. The message names each rule and where it is documented."""
+
+
 class ProviderError(ReceiverError):
     """A provider's API refused or failed.
 
     `status` is its HTTP status, 0 if no answer came. `code` and `request_id` are its own, for its
-    support. `retry_after` is in seconds, if it named a time.
+    support. `retry_after` is in seconds, if it named a time. `exhausted` says that the account is out of
+    credits: to wait does not help by itself.
     """
 
     def __init__(
@@ -97,12 +103,14 @@ class ProviderError(ReceiverError):
         code: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        exhausted: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+        self.exhausted = exhausted
 
 
 class AddressRefused(ReceiverError):

@@ -12,7 +12,7 @@ from .errors import BadSignature, Refused, TooLarge, Unavailable, UnknownSource,
 from .events import Reading
 from .flood import ClockWatch, Sampler
 from .keyring import Keyring
-from .sources import Source
+from .sources import WebhookSource
 from .store import Arrival, Refusal, headers_text
 from .writer import Writer
 
@@ -34,7 +34,7 @@ class Inbox:
     def __init__(
         self,
         *,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, WebhookSource],
         keyring: Keyring,
         writer: Writer,
         clock: Callable[[], float],
@@ -74,7 +74,7 @@ class Inbox:
             body_sent = b'{"event": "%b", "status": "%b"}' % (added.event_id.encode(), added.status.encode())
             await _send(send, 200, body_sent, [])
 
-    def _source(self, name: str, headers: Headers) -> Source:
+    def _source(self, name: str, headers: Headers) -> WebhookSource:
         source = self._sources.get(name)
         if source is None:
             raise UnknownSource("unknown-source")
@@ -107,7 +107,7 @@ class Inbox:
             raise TooLarge("too-large")
         return bool(message.get("more_body", False))
 
-    async def _arrival(self, source: Source, scope: Scope, body: bytes, received_at: float) -> Arrival:
+    async def _arrival(self, source: WebhookSource, scope: Scope, body: bytes, received_at: float) -> Arrival:
         message_id = await self._verify(source, scope["headers"], body, received_at)
         reason = None
         try:
@@ -132,7 +132,7 @@ class Inbox:
             sender=_sender(scope),
         )
 
-    async def _verify(self, source: Source, headers: Headers, body: bytes, now: float) -> str:
+    async def _verify(self, source: WebhookSource, headers: Headers, body: bytes, now: float) -> str:
         try:
             try:
                 message_id = source.verify(headers, body, keys=self._keyring.keys(source.name), now=now)

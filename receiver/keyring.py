@@ -8,7 +8,7 @@ import structlog
 
 from .errors import ConfigError, ReceiverError
 from .settings import Settings
-from .sources import Source
+from .sources import WebhookSource
 from .store import Store
 from .vault import Vault
 
@@ -25,7 +25,7 @@ class Keyring:
     """Keys by source. Another process may add some to the store at any time; they are found when needed."""
 
     def __init__(
-        self, *, store: Store, sources: Mapping[str, Source], settings: Settings, clock: Callable[[], float]
+        self, *, store: Store, sources: Mapping[str, WebhookSource], settings: Settings, clock: Callable[[], float]
     ) -> None:
         self._store = store
         self._sources = sources
@@ -77,7 +77,7 @@ class Keyring:
             log.error("secrets_not_read", error=str(error))
 
 
-def _configured(source: Source, settings: Settings) -> tuple[bytes, ...]:
+def _configured(source: WebhookSource, settings: Settings) -> tuple[bytes, ...]:
     variable = f"{source.name.upper()}_WEBHOOK_SECRET"
     keys = []
     for secret in settings.provider(source.name).webhook_secrets:

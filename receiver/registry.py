@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from .context import Context
 from .errors import ConfigError
 from .events import Event
-from .sources import Source
+from .sources import Source, WebhookSource
 
 Function = Callable[[Event, Context], Awaitable[None] | None]
 Marked = TypeVar("Marked", bound=Function)
@@ -168,6 +168,11 @@ def find_sources() -> dict[str, Source]:
             raise ConfigError(f"two sources are named {source.name}: {origin[source.name]} and {entry.value}")
         found[source.name] = source
     return found
+
+
+def webhook_sources(sources: Mapping[str, Source]) -> dict[str, WebhookSource]:
+    """Return those of the sources that call."""
+    return {name: source for name, source in sources.items() if isinstance(source, WebhookSource)}
 
 
 def _source(entry: EntryPoint) -> object:

@@ -9,7 +9,7 @@ import typer
 from ..endpoints import Registrar
 from ..errors import ConfigError
 from ..outbound import create_client
-from ..registry import find_sources
+from ..registry import find_sources, webhook_sources
 from ..settings import load
 from ..store import Store
 from .output import Json, console, show
@@ -32,7 +32,8 @@ def register(
     Doing it again changes nothing. What differs at the provider is put right: the new endpoint is there before the
     old one goes, and both secrets count for a while, so that no delivery is refused.
     """
-    known = find_sources()[source].events if source in find_sources() else ()
+    found = webhook_sources(find_sources())
+    known = found[source].events if source in found else ()
     wanted = [event.strip() for event in events.split(",") if event.strip()]
 
     async def work(registrar: Registrar) -> str:
@@ -102,9 +103,14 @@ def _told(source: str, work: Callable[[Registrar], Awaitable[object]]) -> None:
 def _with_registrar(name: str, work: Callable[[Registrar], Awaitable[Any]]) -> Any:
     async def opened() -> Any:
         settings = load()
-        sources = find_sources()
+        found = find_sources()
+        sources = webhook_sources(found)
+        if name not in found:
+            raise ConfigError(f"no source is called {name}: there are {', '.join(found)}")
         if name not in sources:
-            raise ConfigError(f"no source is called {name}: there are {', '.join(sources)}")
+            raise ConfigError(
+                f"{name} sends no webhooks: the receiver asks it for its jobs, nothing is to be registered"
+            )
         store = Store(settings.database_url)
         try:
             if store.database.is_sqlite:

@@ -7,6 +7,7 @@ import typer
 from ..errors import ConfigError
 from ..registry import find_handlers, find_sources
 from ..settings import load
+from ..sources import WebhookSource
 from .events import with_store
 from .output import Json, console, show
 
@@ -50,15 +51,16 @@ def resume_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None
 
 
 def sources(as_json: Json = False) -> None:
-    """List the sources that deliveries can come from."""
+    """List the providers: those that call have a path for it, the others are asked."""
     settings = load()
     rows = [
         {
             "name": source.name,
-            "path": f"/webhooks/{source.name}",
+            "path": f"/webhooks/{source.name}" if isinstance(source, WebhookSource) else None,
             "api_key": "set" if settings.provider(source.name).api_key else "not set",
-            "events": len(source.events),
+            "events": len(source.events) if isinstance(source, WebhookSource) else 0,
+            "tools": len(source.tools),
         }
         for source in find_sources().values()
     ]
-    show(rows, ("name", "path", "api_key", "events"), as_json=as_json, empty="No sources.")
+    show(rows, ("name", "path", "api_key", "events", "tools"), as_json=as_json, empty="No sources.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from receiver.errors import ConfigError
 
-_SHARES = ("fail", "duplicates", "disorder", "loss", "wrong_signature")
+_SHARES = ("fail", "duplicates", "disorder", "loss", "wrong_signature", "outage", "limit", "garbage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,9 @@ class Knobs:
     disorder: float = 0.0  #: share of messages held back until a later one is through
     loss: float = 0.0  #: share of messages never sent
     wrong_signature: float = 0.0  #: share of messages whose first delivery is signed with a wrong key
+    outage: float = 0.0  #: share of the API's answers that are server errors
+    limit: float = 0.0  #: share of the API's answers that are rate limits
+    garbage: float = 0.0  #: share of the API's answers that are no JSON
     url_seconds: float = 7 * 86_400  #: life of signed URLs; at 0 or less they come expired, and live after a hydrate
     retry_scale: float = 1.0  #: factor on the waits between deliveries of one message; 0.001 makes seconds of hours
     seed: int = 0  #: the same seed and the same requests give the same faults

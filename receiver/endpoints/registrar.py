@@ -12,7 +12,7 @@ import httpx
 
 from ..errors import ConfigError, ProviderError, ReceiverError, Unavailable
 from ..settings import Settings
-from ..sources import Client, Registered, Source
+from ..sources import Registered, WebhookClient, WebhookSource
 from ..store import Endpoint, Store
 from ..vault import Vault
 from . import report
@@ -37,7 +37,7 @@ class Registrar:
     def __init__(
         self,
         *,
-        source: Source,
+        source: WebhookSource,
         settings: Settings,
         store: Store,
         http: httpx.AsyncClient,
@@ -110,7 +110,7 @@ class Registrar:
 
     # Both are made when needed, so that whoever builds a registrar need not expect a ConfigError.
     @cached_property
-    def _client(self) -> Client:
+    def _client(self) -> WebhookClient:
         return self._source.client(self._http, self._settings.provider(self._source.name))
 
     @cached_property

@@ -7,6 +7,7 @@ import httpx
 from ... import signatures
 from ...events import Reading
 from ...settings import Provider
+from .. import Tool
 from .api import VideoGenApi
 from .reading import EVENTS, read
 
@@ -17,6 +18,8 @@ class VideoGen:
     """The source `videogen`."""
 
     name = "videogen"
+    tools: Sequence[Tool] = ()
+    at_once: int | None = None
     events: Sequence[str] = EVENTS
 
     def decode_secret(self, secret: str) -> bytes:
