@@ -14,6 +14,8 @@ from ..errors import BadParameters
 from ..events import Output, Reading
 from ..settings import Provider
 
+Model = type[BaseModel]
+
 #: How a job stands at its provider. `awaiting_approval` is not an end: somebody has to look.
 Standing = Literal["submitted", "running", "awaiting_approval", "succeeded", "failed", "cancelled"]
 
@@ -24,7 +26,7 @@ class Tool:
 
     name: str  #: how it is submitted, as in the provider's API: `"generate-sound-effect"`
     type: str  #: how its events call it, which handlers choose by: `"GENERATE_SOUND_EFFECT"`
-    parameters: type[BaseModel]  #: refuses what is certainly wrong and lets pass what it does not know
+    parameters: Model  #: refuses what is certainly wrong and lets pass what it does not know
     calls: bool = False  #: whether a webhook tells its end; if none does, the provider is asked
     cancels: bool = False  #: whether it can be cancelled
     usual: float = 60.0  #: seconds it takes, until our own jobs tell better
