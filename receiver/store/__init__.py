@@ -1,4 +1,4 @@
-"""Everything that must not be lost: events, runs, endpoints and secrets, in SQLite or PostgreSQL."""
+"""Everything that must not be lost: events, runs, jobs, endpoints and secrets, in SQLite or PostgreSQL."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,8 @@ from ..errors import ConfigError
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
 from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
+from .jobs import Change, Job, Jobs, JobTurn
+from .ledger import NewJob
 from .migrations import check, migrate
 from .replay import Filter, Replays
 from .retention import Retention
@@ -17,12 +19,17 @@ from .wakeups import Wakeups
 __all__ = [
     "Added",
     "Arrival",
+    "Change",
     "Claimed",
     "Endpoint",
     "Endpoints",
     "Events",
     "Filter",
     "Finished",
+    "Job",
+    "JobTurn",
+    "Jobs",
+    "NewJob",
     "Refusal",
     "Replays",
     "Retention",
@@ -46,6 +53,7 @@ class Store:
         self.database = Database(url, clock=clock)
         self.events = Events(self.database)
         self.runs = Runs(self.database)
+        self.jobs = Jobs(self.database)
         self.replays = Replays(self.database)
         self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)

@@ -27,7 +27,7 @@ events = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("source", Text, nullable=False),
-    Column("state", Text, nullable=False),  # waiting -> dispatched; quarantined stays
+    Column("state", Text, nullable=False),  # waiting -> dispatched | conflicting; quarantined stays
     Column("type", Text, nullable=False),
     Column("kind", Text),
     Column("job_id", Text),
@@ -40,11 +40,17 @@ events = Table(
     Column("reason", Text),  # why it is in quarantine
     Column("headers", Text, nullable=False),  # lines `name: value`
     Column("body", LargeBinary, nullable=False),  # the exact bytes that were signed
-    CheckConstraint("state IN ('waiting', 'dispatched', 'quarantined')", name="events_state"),
+    CheckConstraint("state IN ('waiting', 'dispatched', 'conflicting', 'quarantined')", name="events_state"),
     UniqueConstraint("source", "message_id", name="events_message"),
     UniqueConstraint("source", "fact", name="events_fact"),
 )
 Index("events_job", events.c.job_id)
+Index(
+    "events_recovered",
+    events.c.source,
+    sqlite_where=text("road = 'reconcile'"),
+    postgresql_where=text("road = 'reconcile'"),
+)
 Index(
     "events_waiting",
     events.c.id,
@@ -154,6 +160,64 @@ steps = Table(
     Column("begun_at", Double, nullable=False),
     Column("done_at", Double),
 )
+
+#: What providers work on: what was submitted here, and what events told of. Once ended, a job never moves again.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),  # ours
+    Column("source", Text, nullable=False),
+    Column("tool", Text),  # as events call it
+    Column("job_id", Text),  # the provider's, once it has one
+    Column("state", Text, nullable=False),  # waiting -> sending -> submitted -> running -> an end
+    Column("status", Text),  # the provider's word for how it stands
+    Column("progress", Double),  # percent
+    Column("parameters", Text, nullable=False, server_default="{}"),  # JSON
+    Column("metadata", Text, nullable=False, server_default="{}"),  # JSON, the application's
+    Column("run_id", Text),  # the run whose handler submitted it
+    Column("created_at", Double, nullable=False),
+    Column("submitted_at", Double),  # when it was sent off; never for those that others started
+    Column("ended_at", Double),
+    Column("deadline_at", Double),  # when it has failed if nothing was heard
+    Column("cancel_at", Double),  # when somebody asked here for its end
+    Column("cancel_told_at", Double),  # when its provider was told
+    Column("due_at", Double),  # when to send it or to ask next; not once it has ended
+    Column("asked", Integer, nullable=False, server_default="0"),  # times its provider was asked
+    Column("failures", Integer, nullable=False, server_default="0"),  # in a row, of the last sendings or questions
+    Column("worker", Text),
+    Column("lease_until", Double),
+    Column("token", Integer, nullable=False, server_default="0"),  # grows with each claim; an older one changes nothing
+    Column("error", Text),  # the last trouble, or why it failed
+    Column("request_id", Text),  # the provider's, of the answer with that error
+    Column("event_id", Text),  # that told its end
+    Column("conflict", Text),  # an event that told another end, later, and what the provider said to it
+    CheckConstraint(
+        "state IN ('waiting', 'sending', 'uncertain', 'submitted', 'running', 'awaiting_approval', "
+        "'succeeded', 'failed', 'cancelled')",
+        name="jobs_state",
+    ),
+    CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled')) = (ended_at IS NOT NULL)", name="jobs_ended"),
+    UniqueConstraint("source", "job_id", name="jobs_job"),
+)
+Index("jobs_due", jobs.c.due_at, sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL"))
+Index(
+    "jobs_open",
+    jobs.c.source,
+    jobs.c.state,
+    sqlite_where=text("ended_at IS NULL"),
+    postgresql_where=text("ended_at IS NULL"),
+)
+Index(
+    "jobs_took",
+    jobs.c.source,
+    jobs.c.tool,
+    jobs.c.ended_at,
+    sqlite_where=text("state = 'succeeded' AND submitted_at IS NOT NULL"),
+    postgresql_where=text("state = 'succeeded' AND submitted_at IS NOT NULL"),
+)
+
+#: When a part of the receiver was last there.
+beats = Table("beats", metadata, Column("part", Text, primary_key=True), Column("seen_at", Double, nullable=False))
 
 #: Webhooks registered at providers.
 endpoints = Table(

@@ -7,9 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from ..ids import new_id
+from .ledger import NewJob, enter, hear, held, with_metadata
 from .tables import attempts, events, pauses, runs
 
 #: `insert` of the dialect, which knows conflicts.
@@ -48,6 +62,7 @@ class Finished:
     finished_at: float
     error: str | None = None
     wait: float | None = None
+    jobs: Sequence[NewJob] = ()  #: what the handler submits, if it succeeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +91,8 @@ class Work:
 def look(connection: Connection, now: float, free: Mapping[str, int]) -> Work:
     """Find what there is to do. PostgreSQL locks it for us, and passes over what others have locked."""
     query = select(*(events.c[name] for name in MATCHED)).where(events.c.state == "waiting").order_by(events.c.id)
+    if (early := held(connection, now)) is not None:
+        query = query.where(not_(early))
     news = (connection.execute(query.limit(BATCH).with_for_update(skip_locked=True))).mappings().all()
     paused = set((connection.execute(select(pauses.c.handler))).scalars())
     open_for = {handler: limit for handler, limit in free.items() if handler not in paused}
@@ -114,7 +131,10 @@ def _fan_out(
 ) -> list[RowMapping]:
     """Make the runs of new events. Those that there is room for are claimed at once."""
     made = []
+    contradictions = hear(connection, work.news, work.now, upsert)
     for event in work.news:
+        if event["id"] in contradictions:
+            continue
         for name, key in wanted(event).items():
             row = run_row(event["id"], name, key, work.now)
             at_once = key is None and work.left.get(name, 0) > 0
@@ -137,7 +157,7 @@ def with_events(connection: Connection, taken: Sequence[RowMapping], work: Work)
     """Return the claimed runs with their events, those that are due longest first."""
     if not taken:
         return []
-    query = select(events).where(events.c.id.in_([row["event_id"] for row in taken]))
+    query = with_metadata().where(events.c.id.in_([row["event_id"] for row in taken]))
     found = {event["id"]: dict(event) for event in connection.execute(query).mappings()}
     return [
         Claimed(
@@ -154,21 +174,22 @@ def finish(connection: Connection, finished: Sequence[Finished], now: float) -> 
     if not finished:
         return []
     done = [(item.run.id, item.run.token) for item in finished if item.outcome == "done"]
-    held = set()
+    ours = set()
     if done:  # the usual end: all in one statement, which the tokens guard
         ended = update(runs).where(tuple_(runs.c.id, runs.c.token).in_(done), runs.c.state == "running")
         values = {"state": "done", "finished_at": now, "lease_until": None, "error": None}
-        held = set((connection.execute(ended.values(values).returning(runs.c.id))).scalars())
+        ours = set((connection.execute(ended.values(values).returning(runs.c.id))).scalars())
     for item in finished:
         if item.outcome != "done":
             theirs = (runs.c.id == item.run.id) & (runs.c.token == item.run.token) & (runs.c.state == "running")
             if (connection.execute(update(runs).where(theirs).values(_ended(item, now)))).rowcount:
-                held.add(item.run.id)
-    mine = [item for item in finished if item.run.id in held]
+                ours.add(item.run.id)
+    mine = [item for item in finished if item.run.id in ours]
+    enter(connection, [job for item in mine if item.outcome == "done" for job in item.jobs], now)
     if mine:
         # Asked for something back, SQLAlchemy writes them in one statement.
         connection.execute(insert(attempts).returning(attempts.c.id), [_attempt_row(item) for item in mine])
-    return [item for item in finished if item.run.id not in held]
+    return [item for item in finished if item.run.id not in ours]
 
 
 def change(

@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.CheckConstraint("state IN ('waiting', 'dispatched', 'quarantined')", name="events_state"),
+        sa.CheckConstraint("state IN ('waiting', 'dispatched', 'conflicting', 'quarantined')", name="events_state"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("source", "fact", name="events_fact"),
         sa.UniqueConstraint("source", "message_id", name="events_message"),
@@ -67,11 +67,86 @@ def upgrade() -> None:
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.create_index("events_job", ["job_id"], unique=False)
         batch_op.create_index(
+            "events_recovered",
+            ["source"],
+            unique=False,
+            sqlite_where=sa.text("road = 'reconcile'"),
+            postgresql_where=sa.text("road = 'reconcile'"),
+        )
+        batch_op.create_index(
             "events_waiting",
             ["id"],
             unique=False,
             sqlite_where=sa.text("state = 'waiting'"),
             postgresql_where=sa.text("state = 'waiting'"),
+        )
+
+    op.create_table(
+        "beats",
+        sa.Column("part", sa.Text(), nullable=False),
+        sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("part"),
+    )
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("tool", sa.Text(), nullable=True),
+        sa.Column("job_id", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=True),
+        sa.Column("progress", sa.Double(), nullable=True),
+        sa.Column("parameters", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("metadata", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("submitted_at", sa.Double(), nullable=True),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("deadline_at", sa.Double(), nullable=True),
+        sa.Column("cancel_at", sa.Double(), nullable=True),
+        sa.Column("cancel_told_at", sa.Double(), nullable=True),
+        sa.Column("due_at", sa.Double(), nullable=True),
+        sa.Column("asked", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("worker", sa.Text(), nullable=True),
+        sa.Column("lease_until", sa.Double(), nullable=True),
+        sa.Column("token", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("request_id", sa.Text(), nullable=True),
+        sa.Column("event_id", sa.Text(), nullable=True),
+        sa.Column("conflict", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled')) = (ended_at IS NOT NULL)", name="jobs_ended"
+        ),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'sending', 'uncertain', 'submitted', 'running', 'awaiting_approval', "
+            "'succeeded', 'failed', 'cancelled')",
+            name="jobs_state",
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("source", "job_id", name="jobs_job"),
+    )
+    with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.create_index(
+            "jobs_due",
+            ["due_at"],
+            unique=False,
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "jobs_open",
+            ["source", "state"],
+            unique=False,
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
+        )
+        batch_op.create_index(
+            "jobs_took",
+            ["source", "tool", "ended_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'succeeded' AND submitted_at IS NOT NULL"),
+            postgresql_where=sa.text("state = 'succeeded' AND submitted_at IS NOT NULL"),
         )
 
     op.create_table(
@@ -195,9 +270,16 @@ def downgrade() -> None:
 
     op.drop_table("secrets")
     op.drop_table("pauses")
+    op.drop_table("jobs")
+    op.drop_table("beats")
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index(
             "events_waiting", sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'")
+        )
+        batch_op.drop_index(
+            "events_recovered",
+            sqlite_where=sa.text("road = 'reconcile'"),
+            postgresql_where=sa.text("road = 'reconcile'"),
         )
         batch_op.drop_index("events_job")
 
