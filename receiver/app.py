@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from .errors import ConfigError, ReceiverError
+from .errors import ConfigError, ReceiverError, Unavailable
 from .inbox import Inbox
 from .keyring import Keyring
 from .registry import find_sources, webhook_sources
@@ -23,6 +23,9 @@ from .supervisor import Supervisor
 from .writer import Writer
 
 log = structlog.get_logger(__name__)
+
+#: Seconds between two notes that this process is here, and without one for how long deliveries may have been missed.
+BEAT, DOWNTIME = 15.0, 60.0
 
 #: Where deliveries arrive; the source's name follows.
 DELIVERIES = "/webhooks/"
@@ -94,6 +97,7 @@ class Door:
             self._start("writer", self._writer.run())
             self._start("keyring", self._keyring.follow())
             self._start("wakeups", self._store.wakeups.send())
+            self._start("beats", self._beat())
             if self._dispatch:
                 self._start("supervisor", self._supervisor.run())
             try:
@@ -106,6 +110,18 @@ class Door:
     def _wake(self) -> None:
         self._supervisor.wake()
         self._store.wakeups.tell()
+
+    async def _beat(self) -> None:
+        """Note that we are here, for good. What webhooks told while nobody was here is asked for soon."""
+        while True:
+            try:
+                missed = await self._store.jobs.beat("door")
+                if missed > DOWNTIME:
+                    asked = await self._store.jobs.ask_within(DOWNTIME)
+                    log.warning("was_away", seconds=round(missed), jobs_to_ask_about=asked)
+            except Unavailable as error:
+                log.error("store_unavailable", error=str(error))
+            await asyncio.sleep(BEAT)
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
@@ -128,7 +144,7 @@ class Door:
         self._writer.stop()
         await self._supervisor.stop()
         for task, name in list(self._tasks.items()):
-            if name in ("keyring", "wakeups"):  # these go on for good
+            if name in ("keyring", "wakeups", "beats"):  # these go on for good
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 

@@ -1,13 +1,21 @@
 """What a handler is given beside its event."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from .events import Output
+
+
+class Submitted(Protocol):
+    """A job that was asked for."""
+
+    @property
+    def id(self) -> str:
+        """Ours; `receiver jobs show ID`."""
 
 
 class Context:
@@ -22,6 +30,7 @@ class Context:
         files: Path,
         once: Callable[[str], AbstractAsyncContextManager[bool]],
         refresh: Callable[[Output], Awaitable[Output]],
+        submit: Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], "Submitted"],
         max_file: int = 2 * 2**30,
     ) -> None:
         self.attempt = attempt  #: 1 at the first try
@@ -31,6 +40,13 @@ class Context:
         self.max_file = max_file  #: the largest file to keep there, bytes
         self._once = once
         self._refresh = refresh
+        self._submit = submit
+        self._submitted: list[Submitted] = []
+
+    @property
+    def submitted(self) -> "Sequence[Submitted]":
+        """The jobs that this attempt submits if it succeeds."""
+        return self._submitted
 
     def once(self, key: str) -> AbstractAsyncContextManager[bool]:
         """Make one step of this handler happen once for its event, across retries, crashes and workers.
@@ -50,3 +66,16 @@ class Context:
         Raises ProviderError.
         """
         return await self._refresh(output)
+
+    async def submit(
+        self, source: str, tool: str, /, *, metadata: Mapping[str, Any] | None = None, **parameters: Any
+    ) -> str:
+        """Submit the next job of a chain, e.g. `"videogen", "generate-avatar"`; return its id here.
+
+        It is written together with the success of this run, or not at all: a retry submits nothing twice. It
+        carries `metadata` along to its events; without, that of this event. Raises BadParameters if the
+        provider would certainly refuse it.
+        """
+        job = self._submit(source, tool, parameters, metadata)
+        self._submitted.append(job)
+        return job.id

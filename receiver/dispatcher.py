@@ -171,7 +171,7 @@ class Dispatcher:
             event_id=claimed.event["id"], run_id=claimed.id, handler=handler.name, job_id=claimed.event["job_id"]
         ):
             began = time.monotonic()
-            outcome, error, after = await self._outcome(handler, claimed)
+            outcome, error, after, jobs = await self._outcome(handler, claimed)
             seconds = time.monotonic() - began
             _tell(outcome, claimed, error, seconds=seconds)
         wait = None
@@ -179,10 +179,12 @@ class Dispatcher:
             wait = backoff(claimed.attempt, roll=self._roll()) if after is None else max(0.0, after)
         # All times are by the store's clock: this machine's may be minutes off, or jump.
         ended = claimed.started_at + seconds
-        self._finished.append(Finished(run=claimed, outcome=outcome, finished_at=ended, error=error, wait=wait))
+        self._finished.append(
+            Finished(run=claimed, outcome=outcome, finished_at=ended, error=error, wait=wait, jobs=jobs)
+        )
 
-    async def _outcome(self, handler: Handler, claimed: Claimed) -> tuple[str, str | None, float | None]:
-        """Return outcome, error text, and the wait in seconds if the handler named one."""
+    async def _outcome(self, handler: Handler, claimed: Claimed) -> tuple[str, str | None, float | None, Sequence[Any]]:
+        """Return outcome, error text, the wait in seconds if the handler named one, and the jobs it submits."""
         last = claimed.attempt > handler.retries
         limit = asyncio.timeout(handler.timeout)
         try:
@@ -191,16 +193,16 @@ class Dispatcher:
             async with limit:
                 await self._call(handler, event, context)
         except Retry as retry:
-            return "failed" if last else "retry", scrub(str(retry) or "the handler asked for a retry"), retry.after
+            return "failed" if last else "retry", scrub(str(retry) or "the handler asked for a retry"), retry.after, ()
         except GiveUp as reason:
-            return "failed", scrub(f"gave up: {reason}"), None
+            return "failed", scrub(f"gave up: {reason}"), None, ()
         except asyncio.CancelledError:
             raise
         except BaseException as problem:  # noqa: BLE001 - a handler may raise anything, SystemExit too; it must end here
             text = f"took longer than {handler.timeout:g} s" if limit.expired() else _describe(problem)
         else:
-            return "done", None, None
-        return "failed" if last else "retry", text, None
+            return "done", None, None, context.submitted
+        return "failed" if last else "retry", text, None, ()
 
     async def _call(self, handler: Handler, event: Event, context: Context) -> None:
         if is_async(handler.function):

@@ -92,7 +92,8 @@ class ProviderError(ReceiverError):
 
     `status` is its HTTP status, 0 if no answer came. `code` and `request_id` are its own, for its
     support. `retry_after` is in seconds, if it named a time. `exhausted` says that the account is out of
-    credits: to wait does not help by itself.
+    credits: to wait does not help by itself. `reached` is False if what was asked for certainly never got
+    to the provider.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class ProviderError(ReceiverError):
         request_id: str | None = None,
         retry_after: float | None = None,
         exhausted: bool = False,
+        reached: bool = True,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -111,6 +113,7 @@ class ProviderError(ReceiverError):
         self.request_id = request_id
         self.retry_after = retry_after
         self.exhausted = exhausted
+        self.reached = reached
 
 
 class AddressRefused(ReceiverError):

@@ -30,7 +30,7 @@ _THROW_AWAY_DISKS = {
     "RAILWAY_ENVIRONMENT": "RAILWAY_VOLUME_MOUNT_PATH",
     "RAILWAY_ENVIRONMENT_NAME": "RAILWAY_VOLUME_MOUNT_PATH",
 }
-_PROVIDER_VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET)")
+_PROVIDER_VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET|JOBS_AT_ONCE)")
 
 
 def _split(value: object) -> object:
@@ -45,7 +45,7 @@ Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Provider(BaseModel):
-    """What is set for one provider, from `<NAME>_API_KEY`, `<NAME>_BASE_URL` and `<NAME>_WEBHOOK_SECRET`."""
+    """What is set for one provider: `<NAME>_API_KEY`, `_BASE_URL`, `_WEBHOOK_SECRET` and `_JOBS_AT_ONCE`."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -55,7 +55,9 @@ class Provider(BaseModel):
         None, description="Signing secrets of endpoints registered elsewhere: several, newest first, with commas."
     )
 
-    @field_validator("api_key", "base_url", mode="before")
+    jobs_at_once: int | None = Field(None, ge=1, description="Jobs to have there at once; more wait here.")
+
+    @field_validator("api_key", "base_url", "jobs_at_once", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
@@ -126,8 +128,8 @@ class Settings(BaseSettings):
     providers: Annotated[dict[str, Provider], NoDecode] = Field(
         default_factory=dict,
         exclude=True,
-        description="Per provider: `<NAME>_API_KEY`, `<NAME>_BASE_URL` and `<NAME>_WEBHOOK_SECRET` "
-        "(several, newest first, separated by commas), e.g. `VIDEOGEN_API_KEY`.",
+        description="Per provider: `<NAME>_API_KEY`, `<NAME>_BASE_URL`, `<NAME>_WEBHOOK_SECRET` "
+        "(several, newest first, separated by commas) and `<NAME>_JOBS_AT_ONCE`, e.g. `VIDEOGEN_API_KEY`.",
     )
 
     @model_validator(mode="before")

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from . import verdict
 from .context import Context
 from .dispatcher import Dispatcher, backoff
 from .errors import AddressRefused, ConfigError, ProviderError, Unreadable
@@ -23,7 +24,8 @@ from .outbound import create_client
 from .registry import find_handlers, find_sources
 from .settings import Settings
 from .sources import Source
-from .store import Claimed, Store
+from .store import Claimed, NewJob, Store
+from .tracker import Tracker, new_job
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +55,8 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
     handlers = find_handlers(settings.handlers)
     store = Store(settings.database_url)
     async with create_client(allow=settings.outbound_allow) as http:
-        desk = Desk(settings=settings, store=store, sources=find_sources(), http=http)
+        sources = find_sources()
+        desk = Desk(settings=settings, store=store, sources=sources, http=http)
         dispatcher = Dispatcher(
             store=store,
             handlers=handlers,
@@ -82,8 +85,16 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             # Longer than any handler may take, and than any lease lasts.
             limit = max([handler.timeout for handler in handlers], default=0) + settings.lease
             beside = [asyncio.create_task(work) for work in (store.wakeups.follow(dispatcher.wake), _guard(limit))]
+            tracker = Tracker(
+                store=store, sources=sources, settings=settings, http=http, worker=name, told=dispatcher.wake
+            )
             try:
-                await dispatcher.run()
+                async with asyncio.TaskGroup() as parts:
+                    parts.create_task(tracker.run())
+                    try:
+                        await dispatcher.run()
+                    finally:
+                        tracker.stop()
             finally:
                 for task in beside:
                     task.cancel()
@@ -145,6 +156,10 @@ class Desk:
             except (AddressRefused, ConfigError) as error:  # a handler goes on with what else it can do
                 raise ProviderError(str(error)) from None
 
+        def submit(source: str, tool: str, parameters: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> NewJob:
+            carried = event.metadata if metadata is None else metadata
+            return new_job(self._sources, source, tool, parameters, metadata=carried, run_id=claimed.id)
+
         return Context(
             attempt=claimed.attempt,
             log=structlog.get_logger(f"handlers.{claimed.handler}"),
@@ -152,6 +167,7 @@ class Desk:
             files=self._settings.files,
             once=lambda key: self._store.runs.once(claimed.id, key),
             refresh=refresh,
+            submit=submit,
             max_file=self._settings.max_file,
         )
 
@@ -172,11 +188,14 @@ def event_of(row: Mapping[str, Any], sources: Mapping[str, Source]) -> Event:
         received_at=row["received_at"],
         road=row["road"],
         data=reading.data,
+        metadata=json.loads(row.get("metadata") or "{}"),
     )
 
 
 def _reading(row: Mapping[str, Any], source: Source | None) -> Reading:
     try:
+        if row["type"] in verdict.VERDICTS and row["road"] != "webhook":
+            return verdict.read(row["body"])
         if source is not None:
             return source.read(row["body"])
         return Reading(type=row["type"], data=json.loads(row["body"]))

@@ -13,6 +13,7 @@ from receiver import Context, GiveUp, Retry, handler
 from receiver.dispatcher import Dispatcher, backoff
 from receiver.errors import Unavailable
 from receiver.registry import _MARK
+from receiver.store import NewJob
 from receiver.worker import event_of
 
 from .store.conftest import arrival  # noqa: F401 - a fixture
@@ -36,6 +37,9 @@ async def dispatching(store, clock, *handlers, **changes):
                 files=Path(),
                 once=lambda key: store.runs.once(claimed.id, key),
                 refresh=None,
+                submit=lambda source, tool, parameters, metadata: NewJob(
+                    source=source, tool=tool, parameters=parameters, metadata=metadata or {}, run_id=claimed.id
+                ),
             )
 
         values = {

@@ -117,6 +117,7 @@ def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider) -> Call
             "http": http,
             "files": tmp_path / "files",
             "once": once,
+            "submit": lambda *_: None,
             "refresh": provider.refresh,
             "max_file": 2**30,
         }
