@@ -22,6 +22,7 @@ from .endpoints import Registrar
 from .errors import ReceiverError
 from .outbound import create_client
 from .settings import Provider, Settings
+from .sources import find_tool
 from .sources.videogen import VideoGen, VideoGenApi
 from .store import Store
 from .vault import new_key
@@ -172,7 +173,10 @@ def _first_file(execution: Mapping[str, Any]) -> str:
 
 
 async def _submit(api: VideoGenApi, tool: str, **parameters: Any) -> Job:
-    job = Job(id=await api.submit(tool, parameters), tool=tool, submitted_at=time.time())
+    known = find_tool(VideoGen(), tool)
+    assert known is not None  # noqa: S101 - a name of VideoGen's
+    taken = await api.submit(known, parameters)
+    job = Job(id=taken.job_id or "", tool=tool, submitted_at=time.time())
     console.print(f"[bold]→[/] submitted {tool} as {job.id}", highlight=False)
     return job
 

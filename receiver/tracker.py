@@ -264,7 +264,7 @@ class Tracker:
         told = await self._cancel(job, client, tool)
         values: Values = {"asked": job.asked + 1}
         try:
-            answer = await client.ask(job.job_id, tool)
+            answer = await client.ask(job.job_id, tool, job.parameters)
         except ProviderError as error:
             if error.status == 404 and job.failures + 1 >= UNKNOWN:
                 return told | await self._conclude(job, "job.lost", f"{job.source} does not know this job: {error}")
@@ -306,7 +306,7 @@ class Tracker:
         assert job.job_id is not None  # noqa: S101 - only what a provider told about can contradict itself
         tool = find_tool(self._sources[job.source], job.tool)
         try:
-            answer = await self._clients[job.source].ask(job.job_id, tool)
+            answer = await self._clients[job.source].ask(job.job_id, tool, job.parameters)
         except ProviderError as error:
             self._rest(job.source, error)
             if error.status == 404:

@@ -73,7 +73,7 @@ class Studio:
     async def submit(self, tool: Tool, parameters: Mapping[str, Any]) -> Submission:
         return self._reply("submit", tool.name, parameters["prompt"])
 
-    async def ask(self, job_id: str, tool: Tool | None) -> Answer:
+    async def ask(self, job_id: str, tool: Tool | None, parameters: Mapping[str, Any]) -> Answer:
         return self._reply("ask", job_id)
 
     async def recent(self, tool: Tool) -> Sequence[str] | None:

@@ -109,8 +109,11 @@ class Client(Protocol):
     async def submit(self, tool: Tool, parameters: Mapping[str, Any]) -> Submission:
         """Start a job."""
 
-    async def ask(self, job_id: str, tool: Tool | None) -> Answer:
-        """Return how a job stands. `tool` is None if nobody knows. A `status` of 404 means there is no such job."""
+    async def ask(self, job_id: str, tool: Tool | None, parameters: Mapping[str, Any]) -> Answer:
+        """Return how a job stands. A `status` of 404 means there is no such job.
+
+        `tool` is None, and `parameters` are empty, if nobody here knows them.
+        """
 
     async def recent(self, tool: Tool) -> Sequence[str] | None:
         """Return the ids of the newest jobs of a tool, newest first; None if the provider has no list to tell."""

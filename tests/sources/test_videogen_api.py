@@ -8,15 +8,25 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from receiver.errors import ConfigError, ProviderError
+from receiver.errors import BadParameters, ConfigError, ProviderError
 from receiver.events import Output
 from receiver.settings import Provider
-from receiver.sources import Registered
+from receiver.sources import Registered, Submission, Tool, find_tool
 from receiver.sources.videogen import VideoGen, VideoGenApi, connection
+from receiver.sources.videogen.reading import read
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "videogen" / "rest"
 KEY = "sk_videogen_live_abcdefgh12345678"
 BASE = "https://api.videogen.io"
+
+
+def tool(name: str) -> Tool:
+    found = find_tool(VideoGen(), name)
+    assert found is not None
+    return found
+
+
+MUSIC = tool("generate-music")
 TOOL = "vg_tool_cmh3k9q2x0001l508ab12cd34"
 FILE = "vg_file_Zx81qLr0TKe-5s_Wn2mYAg"
 FRESH = f"https://storage.example.invalid/{FILE}/original.mp4?X-Signature=made-up"
@@ -176,7 +186,7 @@ async def test_no_id_can_climb_to_another_path(api, server, id, path):
     await api.delete_endpoint(id)
     await api.execution(id)
     await api.hydrate(id)
-    await api.cancel(id)
+    await api.cancel(id, MUSIC)
     assert server.asked == [
         f"DELETE /v1/webhooks/endpoints/{path}",
         f"GET /v1/tools/executions/{path}",
@@ -194,26 +204,26 @@ async def test_what_cannot_be_an_id_is_not_even_asked(api, server, id):
 async def test_a_tool_is_started_with_the_parameters_as_they_are(api, server):
     server.will("tool-accepted.202")
     parameters = {"prompt": "rain", "durationSeconds": 4.5, "snake_case": {"kept_too": None}}
-    assert await api.submit("generate-sound-effect", parameters) == TOOL
+    assert await api.submit(tool("generate-sound-effect"), parameters) == Submission(job_id=TOOL)
     assert server.asked == ["POST /v1/tools/generate-sound-effect"]
     assert server.body() == parameters
 
 
 async def test_a_started_tool_without_an_id_is_an_error(api, server):
     server.will(httpx.Response(202, json={}))
-    assert (await refused(api.submit("generate-music", {}))).status == 202
+    assert (await refused(api.submit(MUSIC, {}))).status == 202
 
 
 @pytest.mark.parametrize("outcome", [httpx.ConnectError("no"), httpx.ReadTimeout("slow"), "error.500"])
 async def test_starting_a_tool_is_never_tried_twice(api, server, outcome):
     server.will(outcome)
-    await refused(api.submit("generate-music", {}))
+    await refused(api.submit(MUSIC, {}))
     assert len(server.requests) == 1
 
 
 async def test_a_tool_is_cancelled(api, server):
     server.will("cancel-tool-execution.202")
-    await api.cancel(TOOL)
+    await api.cancel(TOOL, None)
     assert server.asked == [f"POST /v1/tools/executions/{TOOL}/cancel"]
     assert server.requests[0].content == b""
 
@@ -461,3 +471,196 @@ async def test_an_address_that_cannot_work_is_refused_at_the_start(base_url):
     async with httpx.AsyncClient() as http:
         with pytest.raises(ConfigError, match="VIDEOGEN_BASE_URL"):
             VideoGen().client(http, Provider(api_key=SecretStr(KEY), base_url=base_url))
+
+
+RUN = "vg_work_cmh3kb7yt0004l508ef56gh78"
+EXPORT = "vg_expo_5cJm9qS3tZ6yN2wM4uD8xe"
+PROJECT = "vg_proj_9tRk4nQ2sZ8yP5vM3xB7wd"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "answer", "path", "job_id"),
+    [
+        ("script-to-video", {"script": "hi"}, "workflow-accepted.202", "/v1/workflows/script-to-video", RUN),
+        ("export-project", {"projectId": PROJECT}, "export-accepted.202", f"/v1/projects/{PROJECT}/export", EXPORT),
+        (
+            "remix-project",
+            {"projectId": PROJECT},
+            {"remixActionIds": ["r1", "r2"]},
+            f"/v1/projects/{PROJECT}/remix",
+            "r1,r2",
+        ),
+        (
+            "timeline-interchange",
+            {"projectId": "p"},
+            {"interchangeJobId": "i"},
+            "/v1/projects/p/timeline-interchange",
+            "i",
+        ),
+        ("import-file", {"url": "https://x.example"}, {"fileImportId": "f"}, "/v1/files/import-url", "f"),
+        ("assistant-message", {"message": "hi"}, {"messageId": "m"}, "/v1/assistants", "m"),
+        (
+            "assistant-message",
+            {"assistantId": "a", "message": "hi"},
+            {"messageId": "m"},
+            "/v1/assistants/a/messages",
+            "m",
+        ),
+    ],
+)
+async def test_every_sort_of_work_is_started_at_its_path(api, server, name, parameters, answer, path, job_id):
+    server.will(answer if isinstance(answer, str) else httpx.Response(202, json=answer))
+    assert await api.submit(tool(name), parameters) == Submission(job_id=job_id)
+    assert server.asked == [f"POST {path}"]
+    assert server.body() == {key: value for key, value in parameters.items() if key not in ("projectId", "assistantId")}
+
+
+@pytest.mark.parametrize(
+    ("name", "rest", "webhook", "path"),
+    [
+        ("generate-avatar", "get-tool-execution.succeeded", "tool_execution.succeeded", "tools/executions/{}"),
+        ("generate-avatar", "get-tool-execution.failed", "tool_execution.failed", "tools/executions/{}"),
+        ("script-to-video", "get-workflow-run.failed", "workflow_run.failed", "workflows/runs/{}"),
+        (
+            "export-project",
+            "get-project-export.succeeded",
+            "project_export.succeeded",
+            f"projects/{PROJECT}/exports/{{}}",
+        ),
+    ],
+)
+async def test_an_end_that_was_asked_for_reads_like_its_webhook(api, server, name, rest, webhook, path):
+    told = read((SAMPLES.parent / "webhooks" / f"{webhook}.json").read_bytes())
+    server.will(f"{rest}.200")
+    answer = await api.ask(told.job_id, tool(name), {"projectId": PROJECT})
+    asked = read(answer.body)
+    assert (asked.type, asked.kind, asked.job_id, asked.tool, asked.fact) == (
+        told.type,
+        told.kind,
+        told.job_id,
+        told.tool,
+        told.fact,
+    )
+    assert [output.id for output in asked.outputs] == [output.id for output in told.outputs]
+    assert (asked.error and asked.error.message) == (told.error and told.error.message)
+    assert server.asked == [f"GET /v1/{path.format(told.job_id)}"]
+
+
+@pytest.mark.parametrize(
+    ("rest", "standing"),
+    [
+        ("get-tool-execution.pending", "submitted"),
+        ("get-tool-execution.running", "running"),
+        ("get-tool-execution.awaiting_approval", "awaiting_approval"),
+    ],
+)
+async def test_a_job_that_goes_on_is_told_with_its_progress_and_without_an_event(api, server, rest, standing):
+    server.will(f"{rest}.200")
+    answer = await api.ask(TOOL, None, {})
+    assert (answer.standing, answer.body) == (standing, None)
+    assert answer.progress is not None
+
+
+async def test_a_status_that_nobody_knows_is_no_end(api, server):
+    server.will(httpx.Response(200, json={"status": "dreaming", "progressPercentage": "much"}))
+    answer = await api.ask(TOOL, MUSIC, {})
+    assert (answer.standing, answer.status, answer.progress, answer.body) == ("running", "dreaming", None, None)
+
+
+async def test_an_answer_without_a_status_is_an_error(api, server):
+    server.will(httpx.Response(200, json={}))
+    assert (await refused(api.ask(TOOL, MUSIC, {}))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("statuses", "standing"),
+    [
+        (["succeeded", "succeeded"], "succeeded"),
+        (["succeeded", "running"], "running"),
+        (["failed", "running"], "running"),
+        (["failed", "cancelled"], "failed"),
+        (["succeeded", "cancelled"], "cancelled"),
+    ],
+)
+async def test_a_remix_ends_when_all_its_actions_have(api, server, statuses, standing):
+    actions = [{"remixActionId": f"r{at}", "status": status} for at, status in enumerate(statuses)]
+    server.will(httpx.Response(200, json={"remixActions": [*actions, {"remixActionId": "other", "status": "running"}]}))
+    answer = await api.ask("r0,r1", tool("remix-project"), {"projectId": "p"})
+    assert answer.standing == standing
+    if answer.body:
+        reading = read(answer.body)
+        assert (reading.kind, reading.job_id, reading.tool) == (f"job.{standing}", "r0,r1", "PROJECT_REMIX")
+
+
+async def test_what_is_asked_by_its_project_needs_one(api, server):
+    assert (await refused(api.ask(EXPORT, None, {}))).status == 404
+    server.will(httpx.Response(200, json={"remixActions": []}))
+    assert (await refused(api.ask("r1", tool("remix-project"), {"projectId": "p"}))).status == 404
+
+
+async def test_the_newest_jobs_of_a_tool_are_told_apart_by_type(api, server):
+    page = [{"toolExecutionId": "b", "toolType": "GENERATE_MUSIC"}, {"toolExecutionId": "a", "toolType": "OTHER"}, {}]
+    server.will(httpx.Response(200, json={"toolExecutions": page}))
+    assert await api.recent(MUSIC) == ["b"]
+    assert server.asked == ["GET /v1/tools/executions?limit=100&selfOnly=true"]
+    assert await api.recent(tool("export-project")) is None
+
+
+async def test_no_credits_are_told_apart_from_too_many_questions(api, server):
+    server.will("error.429-insufficient-credits", "error.429-rate-limited")
+    assert (await refused(api.submit(MUSIC, {}))).exhausted
+    assert not (await refused(api.submit(MUSIC, {}))).exhausted
+
+
+async def test_a_request_that_never_left_is_told_from_one_without_an_answer(api, server):
+    server.will(httpx.ConnectError("no"), httpx.ReadTimeout("slow"))
+    assert not (await refused(api.submit(MUSIC, {}))).reached
+    assert (await refused(api.submit(MUSIC, {}))).reached
+
+
+async def test_what_cannot_be_cancelled_says_so(api, server):
+    assert (await refused(api.cancel(EXPORT, tool("export-project")))).status == 405
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "rule"),
+    [
+        ("generate-sound-effect", {}, "prompt: Field required"),
+        (
+            "generate-sound-effect",
+            {"prompt": "rain", "durationSeconds": 31},
+            "durationSeconds: Input should be less than or",
+        ),
+        ("generate-sound-effect", {"prompt": 7}, "prompt: Input should be a valid string"),
+        ("generate-video-clip", {"durationSeconds": 5}, "prompt or startFrameFileId or"),
+        ("generate-avatar", {"actorEntityId": "e"}, "audioFileId or audioStorageFileId is required"),
+        ("text-to-speech", {"ttsText": "hi"}, "voiceId: Field required"),
+        ("generate-image", {"prompt": "x", "numResults": 101}, "numResults"),
+        ("remix-project", {"projectId": "p", "remixActions": []}, "remixActions"),
+        ("upscale-image", {"watermarkMode": "SOME", "imageFileId": "f"}, "watermarkMode"),
+    ],
+)
+def test_what_is_certainly_wrong_is_refused_with_its_rule(name, parameters, rule):
+    with pytest.raises(BadParameters, match=f"^{name}: {rule}.*docs.videogen.io"):
+        tool(name).check(parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("generate-avatar", {"avatarPresenterId": "p", "audioStorageFileId": "f"}),
+        ("generate-avatar", {"actorEntityId": "e", "audioFileId": "f", "avatarQuality": "MAX"}),
+        ("generate-sound-effect", {"prompt": "rain", "durationSeconds": None, "brandNew": {"a": 1}}),
+        ("generate-video-clip", {"videoFileId": "f"}),
+        ("upscale-video", {"videoStorageFileId": "f"}),
+        ("script-to-video", {"anything": [1]}),
+    ],
+)
+def test_old_names_nulls_and_what_is_not_known_pass_as_they_are(name, parameters):
+    assert tool(name).check(parameters) == parameters
+
+
+def test_no_two_tools_share_a_name_or_a_type():
+    words = [word for one in VideoGen.tools for word in {one.name, one.type}]
+    assert len(words) == len(set(words))

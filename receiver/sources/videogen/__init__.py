@@ -10,6 +10,7 @@ from ...settings import Provider
 from .. import Tool
 from .api import VideoGenApi
 from .reading import EVENTS, read
+from .tools import TOOLS
 
 __all__ = ["VideoGen", "VideoGenApi"]
 
@@ -18,7 +19,7 @@ class VideoGen:
     """The source `videogen`."""
 
     name = "videogen"
-    tools: Sequence[Tool] = ()
+    tools: Sequence[Tool] = TOOLS
     at_once: int | None = None
     events: Sequence[str] = EVENTS
 

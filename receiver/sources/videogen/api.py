@@ -1,6 +1,7 @@
 """VideoGen's API, as far as the receiver needs it."""
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,16 +12,15 @@ import httpx
 from ...errors import ProviderError
 from ...events import Output, seconds
 from ...settings import Provider
-from .. import Registered
+from .. import Answer, Registered, Submission, Tool
 from . import outputs
+from .answer import answer
 from .connection import Connection
-from .wire import name
+from .tools import work_for
+from .wire import mappings, name
+from .work import EXECUTION, MESSAGE, Work, work_of
 
 _ENDPOINTS = "/v1/webhooks/endpoints"
-_EXECUTIONS = "/v1/tools/executions"
-
-#: Jobs that are no tool executions. Only a hint that saves a call: ids may change their looks.
-_OTHER_JOBS = ("vg_work_", "vg_expo_", "vg_mesg_", "vg_file_")
 
 #: "Not a tool execution", "not now": asking for the file itself may still work.
 _ASK_ELSEWHERE = (400, 403, 404, 429)
@@ -37,6 +37,7 @@ class VideoGenApi:
 
     def __init__(self, http: httpx.AsyncClient, provider: Provider, *, clock: Callable[[], float] = time.time) -> None:
         self._connection = Connection(http, provider, clock=clock)
+        self._clock = clock
 
     async def me(self) -> dict[str, Any]:
         """Return whose key this is: `apiKeyId`, `apiKeyNickname`, `email`, `displayName`, `teamId`."""
@@ -63,24 +64,48 @@ class VideoGenApi:
             if error.status != 404:
                 raise
 
-    async def submit(self, tool: str, parameters: Mapping[str, Any]) -> str:
-        """Start a tool, named as in its path (`"generate-sound-effect"`); return the `toolExecutionId`.
-
-        There is no idempotency key: after an error without a status the tool may run all the same.
-        """
-        answer = await self._connection.ask("POST", f"/v1/tools/{_segment(tool)}", body=dict(parameters))
-        execution_id = name(answer.get("toolExecutionId"))
-        if execution_id is None:
+    async def submit(self, tool: Tool, parameters: Mapping[str, Any]) -> Submission:
+        """Start a job. There is no idempotency key: after an error without a status it may run all the same."""
+        work = work_for(tool)
+        start = "/v1/assistants" if work is MESSAGE and "assistantId" not in parameters else work.start
+        path, body = _filled(start.replace("{name}", tool.name), parameters)
+        answered = await self._connection.ask("POST", path, body=body)
+        ids = answered.get(work.id)
+        found = ",".join(filter(None, map(name, ids))) if isinstance(ids, list) else name(ids)
+        if not found:
             raise ProviderError("VideoGen took the job but did not say under which id", status=202)
-        return execution_id
+        return Submission(job_id=found)
+
+    async def ask(self, job_id: str, tool: Tool | None, parameters: Mapping[str, Any]) -> Answer:
+        """Return how a job stands. Without a tool, its id tells what sort of work it is."""
+        work = work_for(tool) if tool else work_of(job_id)
+        return answer(await self._asked(job_id, work, parameters), work, job_id=job_id, now=self._clock())
+
+    async def recent(self, tool: Tool) -> Sequence[str] | None:
+        """Return the ids of the newest jobs of a tool that this key started; None for work that is not listed."""
+        work = work_for(tool)
+        if work.listed is None or work.tool is None:
+            return None
+        path, key = work.listed
+        page = await self._connection.ask("GET", path, params={"limit": "100", "selfOnly": "true"})
+        found = [(name(item.get(work.id)), item.get(work.tool)) for item in mappings(page.get(key))]
+        return [job_id for job_id, made_by in found if job_id and made_by == tool.type]
 
     async def execution(self, id: str) -> dict[str, Any]:
         """Return a tool execution. URLs with less than an hour left are signed anew."""
-        return await self._connection.ask("GET", f"{_EXECUTIONS}/{_segment(id)}")
+        return await self._asked(id, EXECUTION, {})
 
-    async def cancel(self, id: str) -> None:
-        """Ask for the end of a tool execution. It may still succeed: its event says how it ended."""
-        await self._connection.ask("POST", f"{_EXECUTIONS}/{_segment(id)}/cancel")
+    async def cancel(self, job_id: str, tool: Tool | None) -> None:
+        """Ask for the end of a job. It may still succeed: its event says how it ended."""
+        work = work_for(tool) if tool else work_of(job_id)
+        if work.cancel is None:
+            raise ProviderError("VideoGen has no way to cancel this", status=405)
+        await self._connection.ask("POST", _filled(work.cancel, {"id": job_id})[0])
+
+    async def _asked(self, job_id: str, work: Work, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        if "{projectId}" in work.ask and "projectId" not in parameters:
+            raise ProviderError("VideoGen is asked for this by its project, which is not known here", status=404)
+        return await self._connection.ask("GET", _filled(work.ask, {**parameters, "id": job_id})[0])
 
     async def hydrate(self, file_id: str) -> dict[str, Any]:
         """Return a file with all its URLs signed anew."""
@@ -100,7 +125,7 @@ class VideoGenApi:
         The execution is asked first, which answers for all its files. It keeps URLs that have an hour
         left: if the URL we have comes back, it may be the one that failed, so the file itself is asked.
         """
-        if job_id and not job_id.startswith(_OTHER_JOBS):
+        if job_id and work_of(job_id) is EXECUTION and not job_id.startswith("vg_file_"):
             fresh = await self._from_execution(output, job_id)
             if fresh and fresh.url and fresh.url != output.url:
                 return _merged(output, fresh)
@@ -114,6 +139,13 @@ class VideoGenApi:
                 raise
             return None
         return next((item for item in found if item.id == wanted.id), None)
+
+
+def _filled(path: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the path with its braces filled, and the values that are not in it."""
+    wanted = re.findall(r"{(\w+)}", path)
+    filled = path.format_map({one: _segment(str(values[one])) for one in wanted})
+    return filled, {key: value for key, value in values.items() if key not in wanted}
 
 
 def _segment(id: str) -> str:

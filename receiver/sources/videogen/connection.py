@@ -92,7 +92,8 @@ class Connection:
         except (httpx.HTTPError, TimeoutError) as error:
             # The cause is not shown: it holds the request, and that holds the key.
             why = clean(f"{type(error).__name__} {error}")
-            raise ProviderError(f"no answer from {request.url.host}: {why}") from None
+            reached = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            raise ProviderError(f"no answer from {request.url.host}: {why}", reached=reached) from None
         return answer, bytes(content)
 
     def _headers(self) -> dict[str, str]:

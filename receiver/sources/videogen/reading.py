@@ -12,6 +12,7 @@ from ...events import Kind, Reading, seconds
 from . import outputs
 from .reason import job_error
 from .wire import mapping, name, parse
+from .work import WORKS
 
 #: The events known in October 2026. The API takes all of them in a registration.
 EVENTS = (
@@ -42,14 +43,12 @@ class _Family:
 
     id: str
     tool: str | None = None
+    constant: str | None = None  #: the tool of all of them
     ends: bool = True
 
 
 _FAMILIES = {
-    "tool_execution": _Family(id="toolExecutionId", tool="toolType"),
-    "workflow_run": _Family(id="workflowRunId", tool="workflowType"),
-    "project_export": _Family(id="exportId"),
-    "assistant_message": _Family(id="messageId"),
+    **{work.event: _Family(id=work.id, tool=work.tool, constant=work.constant) for work in WORKS},
     "file": _Family(id="fileId", ends=False),
 }
 _KINDS: dict[str, Kind] = {
@@ -86,7 +85,7 @@ def read(body: bytes, *, brief: bool = False) -> Reading:
         occurred_at=seconds(data.get("occurredAt")),
         kind=kind,
         job_id=thing,
-        tool=name(data.get(family.tool)) if family.tool else None,
+        tool=name(data.get(family.tool)) if family.tool else family.constant if kind else None,
         outputs=outputs.of_job(data) if kind and not brief else (),
         error=None if brief else job_error(_error(data)),
         fact=_fact(thing, event, kind),

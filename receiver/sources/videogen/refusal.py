@@ -33,6 +33,7 @@ def refusal(answer: httpx.Response, body: bytes, *, now: float, key: str) -> Pro
         code=reason.code if reason else None,
         request_id=clean(answer.headers.get("x-request-id", "")) or None,
         retry_after=_retry_after(answer.headers.get("retry-after", ""), now),
+        exhausted=bool(reason and reason.code == "insufficient_credits"),
     )
 
 
