@@ -328,7 +328,7 @@ class Tracker:
             type=reading.type,
             kind=reading.kind or f"job.{standing}",
             job_id=provider_id,
-            tool=reading.tool or job.tool,
+            tool=job.tool or reading.tool,
             road=road,
             received_at=self._now,
             occurred_at=self._now if reading.occurred_at is None else reading.occurred_at,

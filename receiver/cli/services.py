@@ -111,11 +111,14 @@ def emulator(
         float, typer.Option(min=0, max=1, help="Share first sent with a wrong signature.")
     ] = 0.0,
     delay: Annotated[float, typer.Option(min=0, help="Longest extra wait before a delivery, seconds.")] = 0.0,
+    outage: Annotated[float, typer.Option(min=0, max=1, help="Share of API answers that are server errors.")] = 0.0,
+    limit: Annotated[float, typer.Option(min=0, max=1, help="Share of API answers that are rate limits.")] = 0.0,
+    garbage: Annotated[float, typer.Option(min=0, max=1, help="Share of API answers that are no JSON.")] = 0.0,
     url_seconds: Annotated[float, typer.Option(help="Life of signed URLs; 0 sends them expired.")] = 604800.0,
     retry_scale: Annotated[float, typer.Option(min=0, help="Multiplies the waits between retries.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Another seed, other faults; the same seed, the same faults.")] = 0,
 ) -> None:
-    """Be VideoGen, offline: takes jobs, makes files, sends signed deliveries."""
+    """Be VideoGen, FineVoice and VideoGenAPI, offline: takes jobs, makes files, sends signed deliveries."""
     logs.configure(format="console", level="info")
     knobs = Knobs(
         seconds=seconds,
@@ -125,6 +128,9 @@ def emulator(
         disorder=disorder,
         wrong_signature=wrong_signature,
         delay=delay,
+        outage=outage,
+        limit=limit,
+        garbage=garbage,
         url_seconds=url_seconds,
         retry_scale=retry_scale,
         seed=seed,

@@ -8,7 +8,7 @@ import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from . import videogen
+from . import finevoice, videogen, videogenapi
 from .api import refuse
 from .background import Background
 from .deliveries import TIMEOUT
@@ -24,10 +24,11 @@ def create_emulator(
     clock: Callable[[], float] = time.time,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
-    """Return an app that answers like VideoGen and delivers its webhooks like VideoGen.
+    """Return an app that answers like VideoGen, FineVoice and VideoGenAPI, and delivers webhooks like VideoGen.
 
-    It opens no connection except to the URLs registered with it. While it runs, `app.state.videogen` (a
-    VideoGen) shows what happened. `transport` carries its deliveries, for a receiver in the same process.
+    It opens no connection except to the URLs registered with it. While it runs, `app.state.videogen`,
+    `app.state.finevoice` and `app.state.videogenapi` show what happened. `transport` carries its deliveries, for a
+    receiver in the same process.
     """
 
     @asynccontextmanager
@@ -36,6 +37,12 @@ def create_emulator(
         client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=TIMEOUT, transport=transport)
         async with client, Background() as background:
             app.state.videogen = VideoGen(knobs=knobs, clock=clock, client=client, background=background)
+            app.state.finevoice = finevoice.FineVoice(knobs=knobs, clock=clock, background=background)
+            app.state.videogenapi = videogenapi.VideoGenApi(knobs=knobs, clock=clock, background=background)
             yield
 
-    return Starlette(routes=videogen.routes(), lifespan=lifespan, exception_handlers={HTTPException: refuse})
+    return Starlette(
+        routes=[*videogen.routes(), *finevoice.routes(), *videogenapi.routes()],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: refuse},
+    )

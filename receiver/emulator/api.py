@@ -53,6 +53,9 @@ def route(method: str, path: str, operation: Operation) -> Route:
     """Return a route that asks for an API key, turns ApiError into its answer and names every answer."""
 
     async def endpoint(request: Request) -> Response:
+        fault: Response | None = request.app.state.videogen.faults.answer(_limited)
+        if fault is not None:
+            return fault
         try:
             _check_key(request)
             response = await operation(request)
@@ -70,6 +73,10 @@ async def refuse(_request: Request, error: Exception) -> Response:
     code = {404: "not_found"}.get(error.status_code)
     headers = {**(error.headers or {}), "x-request-id": _request_id()}
     return JSONResponse(error_json(error.detail, code=code), error.status_code, headers)
+
+
+def _limited() -> Response:
+    return JSONResponse(error_json("Too many requests.", code="rate_limited"), 429, {"retry-after": "1"})
 
 
 def _check_key(request: Request) -> None:

@@ -1,10 +1,10 @@
 """What goes wrong with an emulated API's answers, decided anew for each request."""
 
-from typing import Literal
+from collections.abc import Callable
+
+from starlette.responses import PlainTextResponse, Response
 
 from .knobs import Knobs
-
-Fault = Literal["outage", "limit", "garbage"]
 
 
 class Faults:
@@ -18,19 +18,26 @@ class Faults:
         self._knobs = knobs
         self._asked = 0
 
-    def next(self) -> Fault | None:
-        """Return what is wrong with the next answer; None if it is a good one."""
+    def answer(self, limited: Callable[[], Response]) -> Response | None:
+        """Return what comes in place of the next answer, None if nothing does. `limited` makes a rate limit."""
         self._asked += 1
         if self.down:
-            return "outage"
+            return _outage()
         roll = self._knobs.dice("answer", self._asked).random()
-        shares: dict[Fault, float] = {
-            "outage": self._knobs.outage,
-            "limit": self._knobs.limit,
-            "garbage": self._knobs.garbage,
-        }
-        for fault, share in shares.items():
+        for share, made in (
+            (self._knobs.outage, _outage),
+            (self._knobs.limit, limited),
+            (self._knobs.garbage, _garbage),
+        ):
             if roll < share:
-                return fault
+                return made()
             roll -= share
         return None
+
+
+def _outage() -> Response:
+    return PlainTextResponse("upstream connect error", 503)
+
+
+def _garbage() -> Response:
+    return Response("<html><body>Just a moment…</body></html>", 200, media_type="text/html")

@@ -17,6 +17,7 @@ from .api import ApiError, page, read_json, route
 from .background import Background
 from .deliveries import Delivery, Webhooks
 from .endpoints import Endpoint, new_endpoint
+from .faults import Faults
 from .files import File, Library
 from .jobs import Execution, Jobs
 from .knobs import Knobs
@@ -34,6 +35,7 @@ class VideoGen:
         self, *, knobs: Knobs, clock: Callable[[], float], client: httpx.AsyncClient, background: Background
     ) -> None:
         self.clock = clock
+        self.faults = Faults(knobs)
         self.library = Library(url_seconds=knobs.url_seconds, clock=clock)
         self.webhooks = Webhooks(knobs=knobs, clock=clock, client=client, background=background)
         parts: Mapping[str, Any] = {

@@ -351,7 +351,7 @@ def test_ids_are_opaque():
         (False, None),
         ("Out of memory", JobError(message="Out of memory")),
         ({"code": "x"}, JobError(message="x", code="x")),
-        ({"message": 5, "code": 6, "internalErrorCode": 7}, JobError(message="VideoGen gave no reason")),
+        ({"message": 5, "code": 6, "internalErrorCode": 7}, JobError(message="the provider gave no reason")),
         (
             {"message": "cannot fetch https://a.example/x.mp4?sig=abc\nwith whsec_AAAA"},
             JobError(message="cannot fetch https://a.example/x.mp4?[redacted] with [redacted]"),

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from receiver.errors import BadParameters, ConfigError, ProviderError
 from receiver.events import Output
 from receiver.settings import Provider
-from receiver.sources import Registered, Submission, Tool, find_tool
-from receiver.sources.videogen import VideoGen, VideoGenApi, connection
+from receiver.sources import Registered, Submission, Tool, connection, find_tool
+from receiver.sources.videogen import VideoGen, VideoGenApi
 from receiver.sources.videogen.reading import read
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "videogen" / "rest"
@@ -153,7 +153,7 @@ async def test_a_list_of_the_old_form_or_with_broken_entries_is_read(api, server
 
 
 async def test_a_list_that_never_ends_is_given_up(api, server, monkeypatch):
-    monkeypatch.setattr(connection, "PAGES", 3)
+    monkeypatch.setattr("receiver.sources.videogen.api.PAGES", 3)
     page = {"endpoints": [], "hasMore": True, "nextCursor": "again"}
     server.will(*[httpx.Response(200, json=page) for _ in range(3)])
     assert "does not end" in str(await refused(api.endpoints()))

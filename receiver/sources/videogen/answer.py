@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import ProviderError
 from .. import Answer, Standing
-from .wire import mapping, mappings, name
+from ..wire import mapping, mappings, name
 from .work import REMIX, Work
 
 _STANDINGS: dict[str, Standing] = {

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
@@ -13,12 +12,17 @@ from ...errors import ProviderError
 from ...events import Output, seconds
 from ...settings import Provider
 from .. import Answer, Registered, Submission, Tool
+from ..connection import Connection, segment
+from ..wire import mappings, name
 from . import outputs
 from .answer import answer
-from .connection import Connection
 from .tools import work_for
-from .wire import mappings, name
 from .work import EXECUTION, MESSAGE, Work, work_of
+
+BASE_URL = "https://api.videogen.io"
+
+#: Entries of a list to ask for at once, and how many pages a list may have.
+PAGE, PAGES = 100, 100
 
 _ENDPOINTS = "/v1/webhooks/endpoints"
 
@@ -36,7 +40,14 @@ class VideoGenApi:
     """
 
     def __init__(self, http: httpx.AsyncClient, provider: Provider, *, clock: Callable[[], float] = time.time) -> None:
-        self._connection = Connection(http, provider, clock=clock)
+        self._connection = Connection(
+            http,
+            provider,
+            name="VideoGen",
+            base_url=BASE_URL,
+            headers={"x-videogen-client": "media-receiver"},
+            clock=clock,
+        )
         self._clock = clock
 
     async def me(self) -> dict[str, Any]:
@@ -53,7 +64,7 @@ class VideoGenApi:
 
     async def endpoints(self) -> list[Registered]:
         """Return all registered webhooks of the account, without their secrets."""
-        found = [_registered(item) for item in await self._connection.list(_ENDPOINTS, "endpoints")]
+        found = [_registered(item) for item in await self._list(_ENDPOINTS, "endpoints")]
         return [item for item in found if item]
 
     async def delete_endpoint(self, id: str) -> None:
@@ -102,6 +113,19 @@ class VideoGenApi:
             raise ProviderError("VideoGen has no way to cancel this", status=405)
         await self._connection.ask("POST", _filled(work.cancel, {"id": job_id})[0])
 
+    async def _list(self, path: str, key: str, **query: str) -> list[dict[str, Any]]:
+        """Return all entries of a list, from all its pages. `key` is its name in the answer."""
+        found: list[dict[str, Any]] = []
+        params = {"limit": str(PAGE), **query}
+        for _ in range(PAGES):
+            page = await self._connection.ask("GET", path, params=params)
+            found += mappings(page.get(key))
+            cursor = page.get("nextCursor")
+            if not page.get("hasMore") or not isinstance(cursor, str):
+                return found
+            params["cursor"] = cursor
+        raise ProviderError(f"VideoGen's list at {path} does not end", status=200)
+
     async def _asked(self, job_id: str, work: Work, parameters: Mapping[str, Any]) -> dict[str, Any]:
         if "{projectId}" in work.ask and "projectId" not in parameters:
             raise ProviderError("VideoGen is asked for this by its project, which is not known here", status=404)
@@ -113,11 +137,11 @@ class VideoGenApi:
 
     async def voices(self) -> list[dict[str, Any]]:
         """Return the voices. Text-to-speech takes those with `supportsDirectToolExecution`."""
-        return await self._connection.list("/v1/resources/tts-voices", "ttsVoices")
+        return await self._list("/v1/resources/tts-voices", "ttsVoices")
 
     async def actors(self) -> list[dict[str, Any]]:
         """Return the entities that avatars are made of; their `entityId` is the tool's `actorEntityId`."""
-        return await self._connection.list("/v1/entities", "entities", entityType="ACTOR")
+        return await self._list("/v1/entities", "entities", entityType="ACTOR")
 
     async def refresh(self, output: Output, *, job_id: str | None) -> Output:
         """Return the output with a URL that works now, or with none if there is none yet.
@@ -149,10 +173,7 @@ def _filled(path: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _segment(id: str) -> str:
-    # Nothing but dots would climb to another path; nothing at all would name the whole collection.
-    if not id.strip("."):
-        raise ProviderError("this is not an id at VideoGen, so nothing was asked")
-    return quote(id, safe="", errors="replace")
+    return segment(id, "VideoGen")
 
 
 def _registered(item: Mapping[str, Any]) -> Registered | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...events import Output, seconds
-from .wire import mapping, mappings, name
+from ..wire import mapping, mappings, name
 
 
 def of_job(job: Mapping[str, Any]) -> tuple[Output, ...]:

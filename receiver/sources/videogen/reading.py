@@ -9,9 +9,9 @@ from typing import Any
 
 from ...errors import Unreadable
 from ...events import Kind, Reading, seconds
+from ..reason import job_error
+from ..wire import mapping, name, parse
 from . import outputs
-from .reason import job_error
-from .wire import mapping, name, parse
 from .work import WORKS
 
 #: The events known in October 2026. The API takes all of them in a registration.

@@ -1,11 +1,11 @@
-"""JSON as VideoGen sends it: strict about what it is, tolerant about what is in it."""
+"""JSON as providers send it: strict about what it is, tolerant about what is in it."""
 
 import json
 import math
 import re
 from typing import Any
 
-from ...errors import Unreadable
+from ..errors import Unreadable
 
 #: Levels of nesting that are read. Recursive code anywhere behind us can then walk the data.
 DEEPEST = 64

@@ -1,10 +1,10 @@
-"""Why something failed: VideoGen's error object, the same in refusals, failed jobs and webhooks.
+"""Why something failed: the error objects of providers, in refusals, failed jobs and webhooks.
 
-Source: https://docs.videogen.io/errors
+Source: https://docs.videogen.io/errors, whose `internalErrorCode` and `requirement` others have not.
 """
 
-from ...events import JobError
-from ...logs import scrub
+from ..events import JobError
+from ..logs import scrub
 from .wire import mapping, name
 
 _LONGEST = 1000
@@ -19,7 +19,7 @@ def job_error(value: object) -> JobError | None:
         return None
     code = name(error.get("code"))
     message = error.get("message")
-    said = clean(message) if isinstance(message, str) and message else (code or "VideoGen gave no reason")
+    said = clean(message) if isinstance(message, str) and message else (code or "the provider gave no reason")
     return JobError(message=said, code=code, reference=name(error.get("internalErrorCode")))
 
 

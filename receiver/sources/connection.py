@@ -1,20 +1,19 @@
-"""One question to VideoGen's API and its answer. Nothing is asked twice: that is for the caller to decide."""
+"""One question to a provider's API and its answer. Nothing is asked twice: that is for the caller to decide."""
 
 import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from ...errors import ConfigError, ProviderError, Unreadable
-from ...settings import Provider
+from ..errors import ConfigError, ProviderError, Unreadable
+from ..settings import Provider
 from .reason import clean
 from .refusal import refusal
-from .wire import mappings, parse
-
-BASE_URL = "https://api.videogen.io"
+from .wire import parse
 
 #: Seconds for one call, with the reading of its answer.
 TIMEOUT = 60.0
@@ -22,21 +21,30 @@ TIMEOUT = 60.0
 #: Bytes of an answer that are read. The largest, an execution with 100 results, has some hundred thousand.
 LARGEST = 16 * 2**20
 
-#: Entries of a list to ask for at once, and how many pages a list may have.
-PAGE, PAGES = 100, 100
-
 
 class Connection:
-    """The API under one key. The key is in no error and no repr."""
+    """The API of the provider `name` under one key. The key is in no error and no repr."""
 
-    def __init__(self, http: httpx.AsyncClient, provider: Provider, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        provider: Provider,
+        *,
+        name: str,
+        base_url: str,
+        headers: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        variable = name.upper()
         if provider.api_key is None:
-            raise ConfigError("VIDEOGEN_API_KEY is not set: make a key in VideoGen's developer settings")
+            raise ConfigError(f"{variable}_API_KEY is not set: make a key in {name}'s settings")
         if not re.fullmatch(r"[\x21-\x7e]+", provider.api_key.get_secret_value()):
-            raise ConfigError("VIDEOGEN_API_KEY has characters that no key has: copy it again")
+            raise ConfigError(f"{variable}_API_KEY has characters that no key has: copy it again")
+        self.name = name
         self._http = http
         self._key = provider.api_key
-        self._base_url = _checked(provider.base_url or BASE_URL)
+        self._base_url = _checked(provider.base_url or base_url, f"{variable}_BASE_URL", base_url)
+        self._more = dict(headers or {})
         self._clock = clock
 
     async def ask(
@@ -56,26 +64,13 @@ class Connection:
         )
         answer, content = await self._send(request)
         if not answer.is_success:
-            raise refusal(answer, content, now=self._clock(), key=self._key.get_secret_value())
+            raise refusal(answer, content, name=self.name, now=self._clock(), key=self._key.get_secret_value())
         if not content:
             return {}
         try:
             return parse(content)
         except Unreadable as error:
-            raise ProviderError(f"VideoGen's answer makes no sense: {error}", status=answer.status_code) from None
-
-    async def list(self, path: str, key: str, **query: str) -> list[dict[str, Any]]:
-        """Return all entries of a list, from all its pages. `key` is its name in the answer."""
-        found: list[dict[str, Any]] = []
-        params = {"limit": str(PAGE), **query}
-        for _ in range(PAGES):
-            page = await self.ask("GET", path, params=params)
-            found += mappings(page.get(key))
-            cursor = page.get("nextCursor")
-            if not page.get("hasMore") or not isinstance(cursor, str):
-                return found
-            params["cursor"] = cursor
-        raise ProviderError(f"VideoGen's list at {path} does not end", status=200)
+            raise ProviderError(f"{self.name}'s answer makes no sense: {error}", status=answer.status_code) from None
 
     async def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
         content = bytearray()
@@ -86,7 +81,7 @@ class Connection:
                     async for chunk in answer.aiter_bytes():
                         content += chunk
                         if len(content) > LARGEST:
-                            raise ProviderError("VideoGen's answer is too large", status=answer.status_code)
+                            raise ProviderError(f"{self.name}'s answer is too large", status=answer.status_code)
                 finally:
                     await answer.aclose()
         except (httpx.HTTPError, TimeoutError) as error:
@@ -100,15 +95,23 @@ class Connection:
         return {
             "authorization": f"Bearer {self._key.get_secret_value()}",
             "accept": "application/json",
-            "x-videogen-client": "media-receiver",
+            **self._more,
         }
 
 
-def _checked(base_url: str) -> str:
+def segment(id: str, name: str) -> str:
+    """Return an id as one segment of a path. Raises ProviderError for what cannot be one at this provider."""
+    # Nothing but dots would climb to another path; nothing at all would name the whole collection.
+    if not id.strip("."):
+        raise ProviderError(f"this is not an id at {name}, so nothing was asked")
+    return quote(id, safe="", errors="replace")
+
+
+def _checked(base_url: str, variable: str, usual: str) -> str:
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
         url = httpx.URL()
     if url.scheme not in ("https", "http") or not url.host or url.userinfo or url.query:
-        raise ConfigError(f"VIDEOGEN_BASE_URL cannot work: write it like {BASE_URL}")
+        raise ConfigError(f"{variable} cannot work: write it like {usual}")
     return base_url.rstrip("/")
