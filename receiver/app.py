@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from .api import Api
 from .errors import ConfigError, ReceiverError, Unavailable
 from .inbox import Inbox
 from .keyring import Keyring
@@ -45,7 +46,8 @@ class Door:
                 "every event with it. Set DATABASE_URL to a PostgreSQL database, mount a volume, "
                 "or set RECEIVER_ACCEPT_THROWAWAY_DISK=1 to accept the loss"
             )
-        sources = webhook_sources(find_sources())
+        found = find_sources()
+        sources = webhook_sources(found)
         self._dispatch = dispatch
         self._store = Store(settings.database_url)
         self._supervisor = Supervisor(grace=settings.grace)
@@ -66,6 +68,7 @@ class Door:
         self._pages = Starlette(
             routes=[
                 Route("/webhooks/{source}", self._inbox, methods=["POST"]),
+                *Api(store=self._store, sources=found, token=settings.admin_token).routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
             ],

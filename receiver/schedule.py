@@ -8,12 +8,9 @@ QUICKEST, SLOWEST = 2.0, 300.0
 #: How far a wait may be off what was planned, either way: jobs that began together are not asked together.
 JITTER = 0.1
 
-#: A job that a webhook should end is asked about when it takes so many times its usual time, and not sooner
-#: than so many seconds: a webhook may be late, and may be tried again.
-OVERDUE, PATIENCE = 3.0, 120.0
-
-#: The longest wait between two questions about such a job, seconds.
-RECONCILE = 900.0
+#: A job that a webhook should end is asked about when it takes so many times its usual time, and not sooner than
+#: so many seconds: a webhook may be late, or be tried again.
+OVERDUE, PATIENCE = 3.0, 30.0
 
 
 def usual(took: Sequence[float], guess: float) -> float:
@@ -36,10 +33,13 @@ def next_question(age: float, usual: float, *, roll: float) -> float:
     return spread(min(SLOWEST, max(QUICKEST, wait)), roll)
 
 
-def next_reconcile(age: float, usual: float, *, roll: float) -> float:
-    """Return the seconds until a job of this age is asked about that a webhook should have ended."""
-    overdue = max(PATIENCE, OVERDUE * usual)
-    return spread(overdue - age if age < overdue else min(RECONCILE, max(30.0, age / 2)), roll)
+def next_reconcile(age: float, usual: float, *, latest: float, roll: float) -> float:
+    """Return the seconds until a job of this age is asked about that a webhook should have ended.
+
+    It is asked when it is overdue, then with ever longer waits; no wait is longer than `latest` seconds.
+    """
+    overdue = min(latest, max(PATIENCE, OVERDUE * usual))
+    return spread(overdue - age if age < overdue else min(latest, max(PATIENCE, age / 2)), roll)
 
 
 def after_failure(failures: int, *, asked_to_wait: float | None, roll: float) -> float:

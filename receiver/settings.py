@@ -102,6 +102,9 @@ class Settings(BaseSettings):
         None,
         description="Encrypts stored signing secrets. Several, newest first, with commas, while one is replaced.",
     )
+    admin_token: SecretStr | None = Field(
+        None, min_length=20, description="Opens the API at `/api/v1`; without it nothing there answers. Make one up."
+    )
     handlers: Listed = Field(
         ("handlers",), description="Folders and modules with handlers, separated by commas. Plugins are found anyway."
     )
@@ -113,6 +116,12 @@ class Settings(BaseSettings):
     concurrency: int = Field(32, ge=1, description="Handler runs at once in one worker.")
     lease: float = Field(30, gt=0, description="Seconds after which the runs of a dead worker go to another one.")
     grace: float = Field(10, ge=0, description="Seconds a stopping worker gives its running handlers.")
+    reconcile_after: float = Field(
+        900,
+        gt=0,
+        description="Seconds after which a job whose webhook did not come is asked about at the latest. "
+        "Usually it is after three times what such jobs take.",
+    )
     outbound_allow: Listed = Field(
         (),
         description="Hosts and networks inside your own network that handlers may call, e.g. `10.1.0.0/16,127.0.0.1`. "

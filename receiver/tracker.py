@@ -20,6 +20,7 @@ from .logs import scrub
 from .settings import Settings
 from .sources import Answer, Client, Source, Tool, find_tool
 from .store import Arrival, Change, Job, NewJob, Store
+from .store.ledger import DEADLINE
 
 log = structlog.get_logger(__name__)
 
@@ -386,9 +387,9 @@ class Tracker:
     async def _next(self, job: Job, tool: Tool | None, *, age: float) -> float:
         """Return the seconds until a job of this age is asked about."""
         likely = await self._likely(job.source, tool)
-        calls = tool is not None and tool.calls
-        plan = schedule.next_reconcile if calls else schedule.next_question
-        return plan(age, likely, roll=self._roll())
+        if tool is not None and tool.calls:
+            return schedule.next_reconcile(age, likely, latest=self._settings.reconcile_after, roll=self._roll())
+        return schedule.next_question(age, likely, roll=self._roll())
 
     async def _likely(self, source: str, tool: Tool | None) -> float:
         """Return the seconds that a job of a tool takes, learnt anew each minute."""
@@ -426,6 +427,7 @@ def new_job(
     *,
     metadata: Mapping[str, Any],
     run_id: str | None = None,
+    deadline: float = DEADLINE,
 ) -> NewJob:
     """Return a job to be submitted, once it is checked. Raises BadParameters that says what is wrong with it."""
     if source not in sources:
@@ -439,4 +441,6 @@ def new_job(
         json.dumps([checked, dict(metadata)], allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BadParameters(f"{tool}: parameters and metadata must be JSON: {error}") from None
-    return NewJob(source=source, tool=found.type, parameters=checked, metadata=metadata, run_id=run_id)
+    return NewJob(
+        source=source, tool=found.type, parameters=checked, metadata=metadata, run_id=run_id, deadline=deadline
+    )

@@ -2,7 +2,6 @@
 
 import asyncio
 import faulthandler
-import json
 import os
 import random
 import signal
@@ -15,12 +14,12 @@ from typing import Any
 import structlog
 import uvloop
 
-from . import verdict
 from .context import Context
 from .dispatcher import Dispatcher, backoff
-from .errors import AddressRefused, ConfigError, ProviderError, Unreadable
-from .events import Event, Output, Reading
+from .errors import AddressRefused, ConfigError, ProviderError
+from .events import Event, Output
 from .outbound import create_client
+from .recall import event_of
 from .registry import find_handlers, find_sources
 from .settings import Settings
 from .sources import Source
@@ -170,34 +169,3 @@ class Desk:
             submit=submit,
             max_file=self._settings.max_file,
         )
-
-
-def event_of(row: Mapping[str, Any], sources: Mapping[str, Source]) -> Event:
-    """Return the event of a row of the store, read again by its source: what it means may be known better by now."""
-    reading = _reading(row, sources.get(row["source"]))
-    return Event(
-        id=row["id"],
-        source=row["source"],
-        type=row["type"],
-        kind=row["kind"],
-        job_id=row["job_id"],
-        tool=row["tool"],
-        outputs=reading.outputs,
-        error=reading.error,
-        occurred_at=row["occurred_at"],
-        received_at=row["received_at"],
-        road=row["road"],
-        data=reading.data,
-        metadata=json.loads(row.get("metadata") or "{}"),
-    )
-
-
-def _reading(row: Mapping[str, Any], source: Source | None) -> Reading:
-    try:
-        if row["type"] in verdict.VERDICTS and row["road"] != "webhook":
-            return verdict.read(row["body"])
-        if source is not None:
-            return source.read(row["body"])
-        return Reading(type=row["type"], data=json.loads(row["body"]))
-    except (Unreadable, ValueError, RecursionError):
-        return Reading(type=row["type"])

@@ -12,9 +12,9 @@ import structlog
 from receiver import Context, GiveUp, Retry, handler
 from receiver.dispatcher import Dispatcher, backoff
 from receiver.errors import Unavailable
+from receiver.recall import event_of
 from receiver.registry import _MARK
 from receiver.store import NewJob
-from receiver.worker import event_of
 
 from .store.conftest import arrival  # noqa: F401 - a fixture
 

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from receiver.errors import BadParameters, ProviderError
+from receiver.recall import event_of
 from receiver.settings import Settings
 from receiver.sources import Submission
 from receiver.store import Arrival, NewJob
 from receiver.tracker import LOOKS, UNKNOWN, Tracker, new_job
-from receiver.worker import event_of
 
 from .studio import ASKED, CALLED, Studio, answer, body
 

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ConfigError, ReceiverError
 from ..logs import scrub
-from . import endpoints, events, handlers, runs, secrets, services
+from . import endpoints, events, handlers, jobs, runs, secrets, services
 from .output import complain
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 services.add_to(app)
 app.add_typer(events.app)
 app.add_typer(runs.app)
+app.add_typer(jobs.app)
 app.add_typer(endpoints.app)
 app.add_typer(handlers.app)
 app.add_typer(secrets.app)

@@ -1,0 +1,111 @@
+import asyncio
+import json
+
+import pytest
+
+from receiver.store import Arrival, Store
+
+SOUND = ("videogen", "generate-sound-effect", "prompt=rain")
+
+
+def told(ended):
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def end(tmp_path, job_id, standing="succeeded"):
+    async def work():
+        store = Store(f"sqlite:///{tmp_path / 'receiver.db'}")
+        url = "https://x.example/f.wav?sig=secret"
+        body = {
+            "event": f"tool_execution.{standing}",
+            "toolExecutionId": job_id,
+            "results": [{"fileId": "f1", "type": "AUDIO", "downloadUrl": url}],
+            "error": {"message": "out of tune", "code": "tune"} if standing == "failed" else None,
+        }
+        arrival = Arrival(
+            source="videogen",
+            type=body["event"],
+            kind=f"job.{standing}",
+            job_id=job_id,
+            tool="GENERATE_SOUND_EFFECT",
+            road="webhook",
+            received_at=1.0,
+            occurred_at=1.0,
+            fact=f"{job_id}:{standing}",
+            headers="",
+            body=json.dumps(body).encode(),
+        )
+        await store.events.add([arrival])
+        await store.runs.turn(worker="w", lease=9, finished=[], wanted=lambda row: {}, free={})
+        await store.close()
+
+    asyncio.run(work())
+
+
+def test_a_submitted_job_waits_in_the_ledger_with_what_was_said(run):
+    ended = run("jobs", "submit", *SOUND, "durationSeconds=2.5", "--meta", "order=42", "--meta", "who=Ann", "--json")
+    [job] = told(ended)
+    assert (job["state"], job["tool"]) == ("waiting", "GENERATE_SOUND_EFFECT")
+    assert job["parameters"] == {"prompt": "rain", "durationSeconds": 2.5}
+    assert job["metadata"] == {"order": 42, "who": "Ann"}
+    assert told(run("jobs", "list", "--json")) == [job]
+    assert job["id"] in run("jobs", "list", "--state", "open").out
+    assert run("jobs", "list", "--state", "failed").out.strip() == "No jobs."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("videogen", "generate-sound-effect"), 1, "prompt: Field required"),
+        (("videogen", "dance"), 1, "has no tool dance: there are generate-image"),
+        (("nobody", "dance"), 1, "there are finevoice, videogen, videogenapi"),
+        (("videogen", "generate-music", "prompt"), 2, "write NAME=VALUE"),
+    ],
+)
+def test_a_job_that_cannot_be_meant_is_refused_with_the_reason(run, arguments, code, text):
+    ended = run("jobs", "submit", *arguments)
+    assert ended.code == code
+    assert text in " ".join(ended.err.split())
+
+
+def test_a_job_from_elsewhere_is_tracked_once_and_waited_for(run, tmp_path):
+    [job] = told(run("jobs", "track", "videogen", "vg_tool_1", "--tool", "generate-sound-effect", "--json"))
+    assert (job["state"], job["job_id"], job["tool"]) == ("submitted", "vg_tool_1", "GENERATE_SOUND_EFFECT")
+    assert told(run("jobs", "track", "videogen", "vg_tool_1", "--json"))[0]["id"] == job["id"]
+    end(tmp_path, "vg_tool_1")
+    ended = run("jobs", "wait", "vg_tool_1")
+    assert ended.code == 0
+    assert "AUDIO f1  https://x.example/f.wav?[redacted]" in ended.out
+    assert "secret" not in ended.out
+    assert told(run("jobs", "show", job["id"], "--json"))[0]["outputs"][0]["url"].endswith("sig=secret")
+
+
+def test_waiting_for_a_job_that_fails_ends_with_1_and_the_reason(run, tmp_path):
+    run("jobs", "track", "videogen", "vg_tool_2")
+    end(tmp_path, "vg_tool_2", "failed")
+    ended = run("jobs", "wait", "vg_tool_2")
+    assert ended.code == 1
+    assert "out of tune tune" in ended.out
+
+
+def test_a_job_is_cancelled_unless_it_has_ended_or_never_was(run, tmp_path):
+    run("jobs", "track", "videogen", "vg_tool_3")
+    assert run("jobs", "cancel", "vg_tool_3").code == 0
+    end(tmp_path, "vg_tool_3")
+    assert "has succeeded already" in run("jobs", "cancel", "vg_tool_3").err
+    assert "no job has the id nothing" in run("jobs", "cancel", "nothing").err
+
+
+def test_a_source_or_tool_that_nobody_knows_cannot_be_tracked(run):
+    assert run("jobs", "track", "nobody", "x").code == 2
+    assert run("jobs", "track", "videogen", "x", "--tool", "dance").code == 2
+
+
+def test_what_webhooks_lost_is_counted(run):
+    assert run("jobs", "recovered").out.strip() == "None: every webhook came."
+
+
+def test_sources_that_do_not_call_have_nothing_to_register(run):
+    ended = run("--source", "finevoice", "--url", "https://x.example/webhooks/finevoice", command="register-webhook")
+    assert ended.code == 2
+    assert "finevoice sends no webhooks" in " ".join(ended.err.split())

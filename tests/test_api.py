@@ -1,0 +1,184 @@
+"""The API over the door's own app, without sockets; the tracker's part is played by the store."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from receiver import api
+from receiver.app import Door
+from receiver.settings import Settings
+from receiver.store import NewJob, Store
+
+TOKEN = "a-token-that-is-long-enough"
+SOUND = {"source": "videogen", "tool": "generate-sound-effect", "parameters": {"prompt": "rain"}}
+
+
+@asynccontextmanager
+async def opened(database_url, token=TOKEN):
+    settings = Settings(database_url=database_url, admin_token=token)
+    door = Door(settings, dispatch=False)
+    async with door.open():
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(door.app),
+            base_url="http://receiver/api/v1",
+            headers={"authorization": f"Bearer {token}"},
+        )
+        async with client:
+            yield client
+
+
+@pytest.fixture
+async def client(database_url):
+    async with opened(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def ledger(database_url):
+    store = Store(database_url)
+    yield store
+    await store.close()
+
+
+async def end(store, id, standing="succeeded"):
+    """End a job as its event would."""
+    from receiver.store import Arrival
+
+    job = await store.jobs.get(id)
+    url = "https://x.example/f.wav?sig=1"
+    file = {"fileId": "f1", "type": "AUDIO", "downloadUrl": url}
+    body = {"event": f"tool_execution.{standing}", "toolExecutionId": job.job_id, "results": [file]}
+    arrival = Arrival(
+        source="videogen",
+        type=f"tool_execution.{standing}",
+        kind=f"job.{standing}",
+        job_id=job.job_id,
+        tool=job.tool,
+        road="webhook",
+        received_at=1.0,
+        occurred_at=1.0,
+        fact=f"{job.job_id}:{standing}",
+        headers="",
+        body=json.dumps(body).encode(),
+    )
+    await store.events.add([arrival])
+    await store.runs.turn(worker="w", lease=9, finished=[], wanted=lambda row: {}, free={})
+
+
+async def tracked(store, **more):
+    new = NewJob(source="videogen", tool="GENERATE_SOUND_EFFECT", job_id="vg_tool_1", **more)
+    return (await store.jobs.track(new)).id
+
+
+async def test_a_job_is_submitted_and_shown_with_what_was_said_along(client):
+    answer = await client.post("/jobs", json={**SOUND, "metadata": {"order": 42}})
+    job = answer.json()
+    assert answer.status_code == 202
+    assert (job["state"], job["tool"], job["metadata"]) == ("waiting", "GENERATE_SOUND_EFFECT", {"order": 42})
+    assert answer.headers["location"] == f"/api/v1/jobs/{job['id']}"
+    assert (await client.get(f"/jobs/{job['id']}")).json() == job
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ({**SOUND, "parameters": {}}, 422, "prompt: Field required"),
+        ({**SOUND, "tool": "dance"}, 422, "videogen has no tool dance"),
+        ({**SOUND, "source": "nobody"}, 422, "no source is called nobody"),
+        ({**SOUND, "deadline": -1}, 422, "deadline"),
+        ({**SOUND, "surprise": 1}, 422, "surprise"),
+        ([], 422, "should be an object"),
+    ],
+)
+async def test_what_cannot_be_meant_is_refused_with_the_reason_and_kept_nowhere(client, ledger, body, status, told):
+    answer = await client.post("/jobs", json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert told in answer.json()["detail"]
+    assert await ledger.jobs.recent() == []
+
+
+async def test_what_is_no_json_or_too_large_is_refused(client):
+    assert (await client.post("/jobs", content=b"{")).status_code == 422
+    assert (await client.post("/jobs", content=b"x" * (api.LARGEST + 1))).status_code == 413
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", f"Basic {TOKEN}", "Bearer", "Bearer \N{SNOWMAN}"])
+async def test_nothing_answers_without_the_token(client, header):
+    del client.headers["authorization"]
+    headers = {} if header is None else {"authorization": header.encode()}
+    for method, path in (("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/x"), ("GET", "/jobs/x/events")):
+        assert (await client.request(method, path, headers=headers)).status_code == 401
+
+
+async def test_without_a_token_set_the_api_is_closed(database_url):
+    async with opened(database_url, token=None) as client:
+        answer = await client.get("/jobs")
+    assert answer.status_code == 403
+    assert "RECEIVER_ADMIN_TOKEN" in answer.json()["detail"]
+
+
+async def test_a_short_token_is_refused_at_the_start():
+    with pytest.raises(ValueError, match="admin_token"):
+        Settings(admin_token="short")
+
+
+async def test_waiting_ends_with_the_job_and_shows_its_outputs(client, ledger):
+    id = await tracked(ledger)
+
+    async def later():
+        await asyncio.sleep(0)
+        await end(ledger, id)
+
+    answer, _ = await asyncio.gather(client.get(f"/jobs/{id}?wait=30"), later())
+    job = answer.json()
+    assert job["state"] == "succeeded"
+    assert job["outputs"][0]["url"] == "https://x.example/f.wav?sig=1"
+
+
+@pytest.mark.parametrize("wait", ["61", "-1", "soon", "nan"])
+async def test_a_wait_that_makes_no_sense_is_refused(client, ledger, wait):
+    assert (await client.get(f"/jobs/{await tracked(ledger)}?wait={wait}")).status_code == 422
+
+
+async def test_a_wait_that_is_over_shows_the_job_as_it_stands(client, ledger):
+    id = await tracked(ledger)
+    assert (await client.get(f"/jobs/{id}?wait=0.01")).json()["state"] == "submitted"
+
+
+async def test_changes_are_told_as_they_come_until_the_end(client, ledger):
+    id = await tracked(ledger)
+    await end(ledger, id, "failed")
+    answer = await client.get(f"/jobs/{id}/events")
+    kind, data = answer.text.strip().splitlines()
+    assert kind == "event: job"
+    assert json.loads(data.removeprefix("data: "))["state"] == "failed"
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_only_so_many_may_wait_at_once(client, ledger, monkeypatch):
+    monkeypatch.setattr(api, "WATCHERS", 0)
+    id = await tracked(ledger)
+    for path in (f"/jobs/{id}?wait=5", f"/jobs/{id}/events"):
+        assert (await client.get(path)).status_code == 503
+
+
+async def test_listings_come_in_pages_newest_first(client):
+    made = [(await client.post("/jobs", json=SOUND)).json()["id"] for _ in range(3)]
+    first = (await client.get("/jobs?limit=2")).json()
+    second = (await client.get(f"/jobs?limit=2&before={first['next']}")).json()
+    assert [job["id"] for job in first["jobs"] + second["jobs"]] == made[::-1]
+    assert second["next"] is None
+    assert (await client.get("/jobs?state=open&source=videogen&tool=GENERATE_SOUND_EFFECT")).json()["jobs"]
+    assert (await client.get("/jobs?limit=0")).status_code == 422
+    assert (await client.get("/jobs?colour=red")).status_code == 422
+
+
+async def test_a_job_is_cancelled_once_and_not_after_its_end(client, ledger):
+    id = await tracked(ledger)
+    assert (await client.post(f"/jobs/{id}/cancel")).status_code == 202
+    await end(ledger, id)
+    assert (await client.post(f"/jobs/{id}/cancel")).status_code == 409
+    assert (await client.get("/jobs/none")).status_code == 404
