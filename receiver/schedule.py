@@ -21,11 +21,11 @@ def usual(took: Sequence[float], guess: float) -> float:
 def next_question(age: float, usual: float, *, roll: float) -> float:
     """Return the seconds until a job of this age, in seconds, is asked about again.
 
-    A few questions before its usual time, for the progress; quick ones around it; then ever slower ones.
-    `roll`, from 0 to 1, places the wait within the jitter.
+    Before its usual time the waits grow with its age, as some are quick; around it they are short; then they grow
+    again. `roll`, from 0 to 1, places the wait within the jitter.
     """
     if age < 0.75 * usual:
-        wait = max(usual / 8, min(0.75 * usual - age, usual / 4))
+        wait = min(age / 2, usual / 8)
     elif age < 2 * usual:
         wait = usual / 10
     else:

@@ -118,8 +118,8 @@ class Tracker:
         """Do one turn with the ledger and start what was claimed. Return how long to rest."""
         changes, self._changes = self._changes, []
         room = self._room()
-        if not room and not changes:
-            return POLL  # nobody can be asked: no provider has a key here, or all want to be left alone
+        if not changes and not any(self._client(name) for name in self._sources):
+            return POLL  # no provider has a key here: its jobs wait for a worker that has
         try:
             turn = await self._store.jobs.turn(
                 worker=self._worker, lease=LEASE, changes=changes, room=room, at_once=self._at_once()

@@ -104,6 +104,7 @@ def emulator(
     fail: Annotated[float, typer.Option(min=0, max=1, help="Share of jobs that fail.")] = 0.0,
     duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share of deliveries that are sent twice.")] = 0.0,
     loss: Annotated[float, typer.Option(min=0, max=1, help="Share of deliveries that are never sent.")] = 0.0,
+    lose: Annotated[str, typer.Option(metavar="TOOL", help="Never send what this tool's jobs come to.")] = "",
     disorder: Annotated[
         float, typer.Option(min=0, max=1, help="Share of deliveries held back behind later ones.")
     ] = 0.0,
@@ -125,6 +126,7 @@ def emulator(
         fail=fail,
         duplicates=duplicates,
         loss=loss,
+        lose=lose,
         disorder=disorder,
         wrong_signature=wrong_signature,
         delay=delay,

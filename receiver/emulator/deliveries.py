@@ -101,7 +101,7 @@ class Webhooks:
                 self._knobs.duplicates,
             )
         )
-        if lost:
+        if lost or (self._knobs.lose and self._knobs.lose.encode() in message.body):
             message.state = "lost"
             log.info("delivery_lost", id=message.id, type=message.event, endpoint=message.endpoint.id)
             return

@@ -18,6 +18,7 @@ class Knobs:
     delay: float = 0.0  #: a message waits up to so many seconds before its first delivery
     disorder: float = 0.0  #: share of messages held back until a later one is through
     loss: float = 0.0  #: share of messages never sent
+    lose: str = ""  #: a tool, as events call it, whose messages are never sent
     wrong_signature: float = 0.0  #: share of messages whose first delivery is signed with a wrong key
     outage: float = 0.0  #: share of the API's answers that are server errors
     limit: float = 0.0  #: share of the API's answers that are rate limits

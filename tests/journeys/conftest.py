@@ -147,3 +147,20 @@ def job(number: int) -> bytes:
 def server(tmp_path: Path) -> Iterator[Server]:
     with Server(tmp_path) as server:
         yield server.ready()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[object]:
+    """Start a world, once or more: `world(fail="1")`."""
+    from .world import World
+
+    started: list[World] = []
+
+    def start(**knobs: str) -> World:
+        started.append(World(tmp_path, **knobs))
+        started[-1].register()
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()

@@ -2,97 +2,9 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import wave
-from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
-import pytest
-from videogen import VideoGen
-
-from receiver.vault import new_key
-
-from .conftest import HANDLER, PATIENCE, Process, Server, free_port, query, until
-
-
-class World:
-    """An emulator, and a receiver whose webhook is registered there by the command."""
-
-    def __init__(self, folder: Path, **knobs: str) -> None:
-        self.folder = folder
-        port = free_port()
-        self.environment = {
-            "VIDEOGEN_API_KEY": "any",
-            "VIDEOGEN_BASE_URL": f"http://127.0.0.1:{port}",
-            "RECEIVER_OUTBOUND_ALLOW": "127.0.0.1",
-            "RECEIVER_SECRET_KEY": new_key(),
-            "RECEIVER_HANDLERS": "handlers,handlers.download,handlers.log",
-            "RECEIVER_DATABASE_URL": f"sqlite:///{folder / 'receiver.db'}",
-        }
-        turned = {"seconds": "0.1", "retry_scale": "0.02"} | knobs
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in turned.items()]
-        self.emulator = Process(folder, "emulator", "--port", str(port), *options)
-        self.server = Server(folder, handlers=HANDLER, secret=None, **self.environment)
-        self.webhook = f"{self.server.url}/webhooks/videogen"
-        self.environment["RECEIVER_PUBLIC_URL"] = self.server.url
-        self._http = httpx.Client(timeout=PATIENCE)
-        self.sdk = VideoGen(api_key="any", base_url=self.environment["VIDEOGEN_BASE_URL"], http_client=self._http)
-        until(self._emulates, "the emulator answers")
-        self.server.ready()
-
-    def _emulates(self) -> bool:
-        try:
-            return httpx.get(self.environment["VIDEOGEN_BASE_URL"]).status_code > 0
-        except httpx.TransportError:
-            return False
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "VIDEOGEN_"))
-        }
-        module = ["-c", "from receiver.cli import register_webhook as run; run()"]
-        module = module if arguments[0] == "register-webhook" else ["-m", "receiver", arguments[0]]
-        return subprocess.run(
-            [sys.executable, *module, *arguments[1:]],
-            cwd=self.folder,
-            env=inherited | self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-
-    def register(self) -> None:
-        ended = self.run("register-webhook", "--source", "videogen", "--url", self.webhook)
-        assert ended.returncode == 0, ended.stderr
-
-    def files(self) -> list[dict[str, object]]:
-        return [json.loads(path.read_text()) for path in self.folder.glob("files/**/*.json")]
-
-    def runs(self) -> dict[str, int]:
-        return dict(query(self.folder, "SELECT state, count(*) FROM runs GROUP BY state"))
-
-    def end(self) -> None:
-        self._http.close()
-        self.server.end()
-        self.emulator.end()
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[object]:
-    started: list[World] = []
-
-    def start(**knobs: str) -> World:
-        started.append(World(tmp_path, **knobs))
-        started[-1].register()
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.end()
+from .conftest import until
 
 
 def test_a_job_of_the_official_sdk_ends_as_an_event_and_a_file(world):
