@@ -46,7 +46,7 @@ class Door:
                 "every event with it. Set DATABASE_URL to a PostgreSQL database, mount a volume, "
                 "or set RECEIVER_ACCEPT_THROWAWAY_DISK=1 to accept the loss"
             )
-        found = find_sources()
+        found = find_sources(settings.providers)
         sources = webhook_sources(found)
         self._dispatch = dispatch
         self._store = Store(settings.database_url)

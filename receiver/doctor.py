@@ -44,7 +44,7 @@ async def _checks(settings: Settings, store: Store, http: httpx.AsyncClient) -> 
     yield _settings(settings)
     stored = await _store(store)
     yield stored
-    sources = webhook_sources(find_sources())
+    sources = webhook_sources(find_sources(settings.providers))
     there = stored.state == "fine"
     yield await _secrets(settings, store, sources) if there else _skipped("secrets")
     yield await _public_url(settings, http)

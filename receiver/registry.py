@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from .context import Context
 from .errors import ConfigError
 from .events import Event
-from .sources import Source, WebhookSource
+from .settings import Provider
+from .sources import Source, WebhookSource, profiles
 
 Function = Callable[[Event, Context], Awaitable[None] | None]
 Marked = TypeVar("Marked", bound=Function)
@@ -153,10 +154,10 @@ def find_handlers(places: Sequence[str]) -> list[Handler]:
     return sorted(found.values(), key=lambda item: item.name)
 
 
-def find_sources() -> dict[str, Source]:
-    """Return every source by name, from the entry points `receiver.sources`.
+def find_sources(providers: Mapping[str, Provider] | None = None) -> dict[str, Source]:
+    """Return every source by name: from the entry points `receiver.sources`, and the profiles that settings call for.
 
-    Raises ConfigError if one does not import, is not a source, or has the name of another.
+    Raises ConfigError if one does not import, is not a source, has the name of another, or cannot be trusted.
     """
     found: dict[str, Source] = {}
     origin: dict[str, str] = {}
@@ -167,7 +168,7 @@ def find_sources() -> dict[str, Source]:
         if origin.setdefault(source.name, entry.value) != entry.value:
             raise ConfigError(f"two sources are named {source.name}: {origin[source.name]} and {entry.value}")
         found[source.name] = source
-    return found
+    return {**profiles.in_use(providers or {}), **found}
 
 
 def webhook_sources(sources: Mapping[str, Source]) -> dict[str, WebhookSource]:

@@ -30,7 +30,9 @@ _THROW_AWAY_DISKS = {
     "RAILWAY_ENVIRONMENT": "RAILWAY_VOLUME_MOUNT_PATH",
     "RAILWAY_ENVIRONMENT_NAME": "RAILWAY_VOLUME_MOUNT_PATH",
 }
-_PROVIDER_VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET|JOBS_AT_ONCE)")
+_PROVIDER_VARIABLE = re.compile(
+    r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET|WEBHOOK_SCHEME|WEBHOOK_CONFIRMED|JOBS_AT_ONCE)"
+)
 
 
 def _split(value: object) -> object:
@@ -54,13 +56,21 @@ class Provider(BaseModel):
     webhook_secret: SecretStr | None = Field(
         None, description="Signing secrets of endpoints registered elsewhere: several, newest first, with commas."
     )
-
+    webhook_scheme: str | None = Field(
+        None, description="How a provider without a profile signs: `standard`, `github:HEADER` or `stripe:HEADER`."
+    )
+    webhook_confirmed: bool = Field(False, description="Somebody has checked what is not sure about how it signs.")
     jobs_at_once: int | None = Field(None, ge=1, description="Jobs to have there at once; more wait here.")
 
-    @field_validator("api_key", "base_url", "jobs_at_once", mode="before")
+    @field_validator("api_key", "base_url", "webhook_scheme", "jobs_at_once", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
+
+    @field_validator("webhook_confirmed", mode="before")
+    @classmethod
+    def _empty_is_no(cls, value: object) -> object:
+        return value or False
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
     handlers = find_handlers(settings.handlers)
     store = Store(settings.database_url)
     async with create_client(allow=settings.outbound_allow) as http:
-        sources = find_sources()
+        sources = find_sources(settings.providers)
         desk = Desk(settings=settings, store=store, sources=sources, http=http)
         dispatcher = Dispatcher(
             store=store,

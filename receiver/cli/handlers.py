@@ -7,7 +7,9 @@ import typer
 from ..errors import ConfigError
 from ..registry import find_handlers, find_sources
 from ..settings import load
-from ..sources import WebhookSource
+from ..sources import Source, WebhookSource
+from ..sources.profile import Profile
+from ..sources.profiles import PROFILES
 from .events import with_store
 from .output import Json, console, show
 
@@ -53,14 +55,20 @@ def resume_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None
 def sources(as_json: Json = False) -> None:
     """List the providers: those that call have a path for it, the others are asked."""
     settings = load()
+    found = find_sources(settings.providers)
+    known: dict[str, Source] = {**{profile.name: profile for profile in PROFILES}, **found}
     rows = [
         {
             "name": source.name,
-            "path": f"/webhooks/{source.name}" if isinstance(source, WebhookSource) else None,
+            "path": f"/webhooks/{source.name}" if source.name in found and isinstance(source, WebhookSource) else None,
             "api_key": "set" if settings.provider(source.name).api_key else "not set",
             "events": len(source.events) if isinstance(source, WebhookSource) else 0,
             "tools": len(source.tools),
+            "scheme": source.scheme.kind if isinstance(source, Profile) else None,
+            "trust": source.scheme.trust if isinstance(source, Profile) else None,
+            "certainty": source.certainty if isinstance(source, Profile) else None,
         }
-        for source in find_sources().values()
+        for source in known.values()
     ]
-    show(rows, ("name", "path", "api_key", "events", "tools"), as_json=as_json, empty="No sources.")
+    columns = ("name", "path", "api_key", "events", "tools", "scheme", "trust", "certainty")
+    show(rows, columns, as_json=as_json, empty="No sources.")

@@ -1,0 +1,163 @@
+"""What the profiles read, and which of them the settings call for."""
+
+import hashlib
+import hmac
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from receiver.app import Door
+from receiver.errors import ConfigError, Unreadable
+from receiver.registry import find_sources
+from receiver.settings import Provider, Settings
+from receiver.sources import WebhookSource
+from receiver.sources.profiles import PROFILES, in_use
+
+SECRET = "kR7mW2pX9qL4vN8tB3zY"
+KNOWN = {profile.name: profile for profile in PROFILES}
+
+#: Source, body, kind, job, the URLs or the error that are read.
+READ = [
+    ("replicate", {"id": "j", "status": "succeeded", "output": "https://r/a"}, "succeeded", "j", ["https://r/a"]),
+    ("replicate", {"id": "j", "status": "succeeded", "output": ["https://r/a", 1]}, "succeeded", "j", ["https://r/a"]),
+    ("replicate", {"id": "j", "status": "failed", "error": "no"}, "failed", "j", "no"),
+    ("replicate", {"id": "j", "status": "canceled"}, "cancelled", "j", []),
+    ("replicate", {"id": "j", "status": "processing", "output": ["https://r/a"]}, None, "j", []),
+    ("openai", {"type": "video.completed", "data": {"id": "j"}}, "succeeded", "j", []),
+    ("gemini", {"type": "batch.failed", "data": {"id": "j", "error_message": "no"}}, "failed", "j", "no"),
+    ("higgsfield", {"request_id": "j", "status": "nsfw"}, "failed", "j", "nsfw"),
+    ("wavespeed", {"id": "j", "status": "completed", "outputs": ["https://w/a"]}, "succeeded", "j", ["https://w/a"]),
+    ("pollo", {"taskId": "j", "status": "succeed"}, "succeeded", "j", []),
+    ("fal", {"request_id": "j", "status": "OK", "payload": {"images": [{"url": "https://f/a"}, {"url": "https://f/b"}]}},
+     "succeeded", "j", ["https://f/a", "https://f/b"]),
+    ("fal", {"request_id": "j", "status": "OK", "payload": None, "payload_error": "x"}, "succeeded", "j", []),
+    ("openrouter", {"type": "video.generation.expired", "data": {"id": "j", "status": "expired"}}, "failed", "j",
+     "no reason given"),
+    ("elevenlabs", {"type": "post_call_audio", "data": {"conversation_id": "j"}}, None, "j", []),
+    ("mux", {"type": "video.asset.errored", "object": {"id": "j"}, "data": {"errors": {"messages": ["no"]}}}, "failed",
+     "j", "no"),
+    ("sync", {"id": "j", "status": "COMPLETED", "outputUrl": "https://s/a"}, "succeeded", "j", ["https://s/a"]),
+    ("heygen", {"event_type": "avatar_video.success", "event_data": {"video_id": "j", "url": "https://h/a"}},
+     "succeeded", "j", ["https://h/a"]),
+    ("bfl", {"id": "j", "status": "Ready", "result": {"sample": "https://b/a"}}, "succeeded", "j", ["https://b/a"]),
+    ("assemblyai", {"transcript_id": "j", "status": "completed"}, "succeeded", "j", []),
+    ("leonardo", {"type": "image_generation.complete", "data": {"object": {"id": "j", "status": "COMPLETE",
+     "images": [{"url": "https://l/a"}]}}}, "succeeded", "j", ["https://l/a"]),
+    ("kling", {"task_id": "j", "task_status": "succeed", "task_result": {"videos": [{"url": "https://k/a"}]}},
+     "succeeded", "j", ["https://k/a"]),
+    ("luma", {"id": "j", "state": "dreaming"}, None, "j", []),
+    ("shotstack", {"id": "asset", "render": "j", "status": "done", "url": "https://s/a"}, "succeeded", "j",
+     ["https://s/a"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "body", "kind", "job", "told"), READ)
+def test_a_body_is_read_as_its_provider_means_it(name, body, kind, job, told):
+    reading = KNOWN[name].read(json.dumps(body).encode())
+    assert reading.kind == (kind and f"job.{kind}")
+    assert reading.job_id == job
+    assert reading.fact == (f"{job}:{kind}" if kind else None)
+    assert (reading.error.message if reading.error else [output.url for output in reading.outputs]) == told
+    assert reading.data == body
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_every_profile_is_a_source_that_says_where_its_facts_come_from(profile):
+    assert isinstance(profile, WebhookSource)
+    assert profile.facts
+    assert bool(profile.doubts) == (profile.certainty == "unknown")
+    with pytest.raises(Unreadable):
+        profile.read(b"{}")
+    with pytest.raises(ConfigError, match="register the webhook there by hand"):
+        profile.client(None, Provider())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "status", "type", "data", "object", "output", "error"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@given(st.sampled_from(PROFILES), JSON)
+def test_whatever_is_sent_is_read_or_unreadable_and_brief_fails_alike(profile, data):
+    body = json.dumps(data).encode()
+    try:
+        reading = profile.read(body)
+    except Unreadable:
+        with pytest.raises(Unreadable):
+            profile.read(body, brief=True)
+    else:
+        assert profile.read(body, brief=True).fact == reading.fact
+
+
+# What the settings call for
+
+
+def provider(**values):
+    return Provider.model_validate({"webhook_secret": SECRET, **values})
+
+
+def test_a_profile_is_in_use_once_its_secret_is_set():
+    assert list(in_use({"mux": provider(), "bfl": Provider(), "nobody": provider()})) == ["mux"]
+    assert "mux" not in find_sources()
+    assert "mux" in find_sources({"mux": provider()})
+
+
+@pytest.mark.parametrize("name", [profile.name for profile in PROFILES if profile.certainty == "unknown"])
+def test_what_is_not_known_for_sure_is_off_until_somebody_confirms_it(name):
+    if KNOWN[name].scheme.kind == "none":
+        return
+    with pytest.raises(ConfigError, match=f"{name.upper()}_WEBHOOK_CONFIRMED=1"):
+        in_use({name: provider()})
+    assert name in in_use({name: provider(webhook_confirmed="1")})
+
+
+@pytest.mark.parametrize("name", ["minimax", "luma", "kling", "shotstack", "creatomate", "tavus", "kie"])
+def test_who_does_not_sign_the_body_stays_refused_even_if_confirmed(name):
+    with pytest.raises(ConfigError, match="cannot be trusted"):
+        in_use({name: provider(webhook_confirmed="1")})
+
+
+@pytest.mark.parametrize("text", ["github", "github:", "stripe", "rsa:X", "standard:X"])
+def test_a_scheme_that_means_nothing_is_named(text):
+    with pytest.raises(ConfigError, match="ACME_WEBHOOK_SCHEME must be"):
+        in_use({"acme": provider(webhook_scheme=text)})
+
+
+def test_a_new_provider_is_added_by_settings_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACME_WEBHOOK_SCHEME", "github:X-Acme-Signature")
+    monkeypatch.setenv("ACME_WEBHOOK_SECRET", SECRET)
+    door = Door(Settings(database_url=f"sqlite:///{tmp_path}/r.db"), dispatch=False)
+    body = b'{"id": "job_1", "status": "completed"}'
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+
+    async def app(scope, receive, send):
+        if scope["type"] != "lifespan":
+            await door.app(scope, receive, send)
+            return
+        await receive()
+        async with door.open():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    with TestClient(app) as sender:
+        for header, status, told in (
+            (signature, 200, "stored"),
+            (signature, 200, "duplicate"),
+            (signature[:-1] + "x", 401, None),
+        ):
+            answer = sender.post(
+                "/webhooks/acme",
+                content=body,
+                headers={"X-Acme-Signature": header, "Content-Type": "application/json"},
+            )
+            assert (answer.status_code, answer.json().get("status")) == (status, told)

@@ -1,0 +1,381 @@
+"""Every scheme, against vectors: published ones and ones computed with other tools."""
+
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from receiver import schemes
+from receiver.errors import BadSignature, ConfigError
+from receiver.schemes import Scheme
+from receiver.sources.profiles import PROFILES, SVIX, github_like, stripe_like
+
+T0 = 1_700_000_000
+BODY = b'{"id":"job_1","status":"completed"}'
+KIE_BODY = b'{"taskId":"job_1"}'
+KEY = b"testsecret"
+SCHEMES = {profile.name: profile.scheme for profile in PROFILES}
+FAL_KEY = base64.urlsafe_b64decode("A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=")
+FAL_SIGNATURE = (
+    "2d2751772e984ffcbedb01f6b6c1265697d1b66cb3b117b2fdf397d551126d0d"
+    "173cb9b70bd79b95c4bfc99d5e96cc967426366419c98ac9f6b0ef6823200c0f"
+)
+TS_BODY = "d8cc0fd6a1af6e748380cf531840e276a52b770b7611ef62897d404624a7357f"
+ONLY_BODY = "1a916d1d998655cb2d3955b31259709d632321aa47c0f0bceff5bc961da7e4d6"
+STANDARD_B64 = "CsTVQLP0n9CeaXC5rbumVS+PvAHNxv50ExjeFT9Ef9M="
+STANDARD_HEX = "0ac4d540b3f49fd09e6970b9adbba6552f8fbc01cdc6fe741318de153f447fd3"
+STANDARD_HEADERS = {"webhook-id": "msg_1", "webhook-timestamp": "1700000000"}
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+RSA_KEY = RSA.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def part(data):
+    return base64.urlsafe_b64encode(json.dumps(data).encode()).rstrip(b"=")
+
+
+def token(claims, *, alg="RS256", sign=None):
+    head = part({"alg": alg, "kid": "1"}) + b"." + part(claims)
+    proof = sign(head) if sign else RSA.sign(head, padding.PKCS1v15(), SHA256())
+    return (head + b"." + base64.urlsafe_b64encode(proof).rstrip(b"=")).decode()
+
+
+# One genuine delivery per profile: headers, body, key.
+GOLDEN = {
+    **{
+        name: ({**STANDARD_HEADERS, "webhook-signature": f"v1,{STANDARD_B64}"}, BODY, KEY)
+        for name in ("standard", "replicate", "openai", "gemini", "higgsfield")
+    },
+    "svix": (
+        {"svix-id": "msg_1", "svix-timestamp": "1700000000", "svix-signature": f"v1,{STANDARD_B64}"}, BODY, KEY
+    ),
+    "wavespeed": ({**STANDARD_HEADERS, "webhook-signature": f"v3,{STANDARD_HEX}"}, BODY, KEY),
+    "pollo": (
+        {"x-webhook-id": "msg_1", "x-webhook-timestamp": "1700000000", "x-webhook-signature": STANDARD_B64}, BODY, KEY
+    ),
+    "fal": (
+        {
+            "x-fal-webhook-request-id": "req_1",
+            "x-fal-webhook-user-id": "user_1",
+            "x-fal-webhook-timestamp": "1700000000",
+            "x-fal-webhook-signature": FAL_SIGNATURE,
+        },
+        BODY,
+        FAL_KEY,
+    ),
+    "openrouter": (
+        {"x-openrouter-signature": "t=1700000000,v1=a2b96dae91d9e3a27ad123a1a417b4d99f1734e986c42da75049be4ee58c06dd"},
+        BODY,
+        KEY,
+    ),
+    "elevenlabs": ({"elevenlabs-signature": f"t=1700000000,v0={TS_BODY}"}, BODY, KEY),
+    "mux": ({"mux-signature": f"t=1700000000,v1={TS_BODY}"}, BODY, KEY),
+    "sync": ({"sync-signature": f"t=1700000000,v1={TS_BODY}"}, BODY, KEY),
+    "synthesia": ({"synthesia-timestamp": "1700000000", "synthesia-signature": TS_BODY}, BODY, KEY),
+    "heygen": ({"heygen-signature": ONLY_BODY}, BODY, KEY),
+    "bfl": ({"x-bfl-signature": f"sha256={ONLY_BODY}"}, BODY, KEY),
+    "pyannote": (
+        {
+            "x-request-timestamp": "1700000000",
+            "x-signature": "88c170cbede4c5368c7bcdac200003b25750ce810b48157ae2af1d3ddb62a874",
+        },
+        BODY,
+        KEY,
+    ),
+    "cloudinary": (
+        {"x-cld-timestamp": "1700000000", "x-cld-signature": "e29cd879a04bf3469d1e3d8474d37a66de34c93d"}, BODY, KEY
+    ),
+    "kie": (
+        {"x-webhook-timestamp": "1700000000", "x-webhook-signature": "HGvbeYDq30PCJtSjfrmwCw+NCi4H4gXwh+a9dRqlwfU="},
+        KIE_BODY,
+        KEY,
+    ),
+    "assemblyai": ({"x-webhook-token": "testsecret"}, BODY, KEY),
+    "leonardo": ({"authorization": "Bearer testsecret"}, BODY, KEY),
+    "deepgram": ({"authorization": "Basic " + base64.b64encode(b"user:testsecret").decode()}, BODY, b"user:testsecret"),
+    "gemini_jwt": ({"webhook-signature": token({"exp": T0 + 60})}, BODY, RSA_KEY),
+    "standard_ed25519": (
+        {
+            "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            "webhook-timestamp": "1614265330",
+            "webhook-signature": "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPC"
+            "Xe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==",
+        },
+        b'{"test": 2432232314}',
+        base64.b64decode("1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="),
+    ),
+}  # fmt: skip
+STAMPED = [name for name in GOLDEN if SCHEMES[name].stamp or SCHEMES[name].container == "fields"]
+SIGNED = [name for name in GOLDEN if SCHEMES[name].kind not in ("equals", "basic", "jwt")]
+
+
+def pairs(headers):
+    return [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in headers.items()]
+
+
+def clock(name):
+    return 1614265330 if name == "standard_ed25519" else T0
+
+
+def check(name, headers=None, body=None, *, keys=None, now=None):
+    golden, genuine, key = GOLDEN[name]
+    return SCHEMES[name].verify(
+        pairs(golden if headers is None else headers) if not isinstance(headers, list) else headers,
+        genuine if body is None else body,
+        keys=[key] if keys is None else keys,
+        now=clock(name) if now is None else now,
+    )
+
+
+def refused(name, *args, **changes):
+    with pytest.raises(BadSignature) as caught:
+        check(name, *args, **changes)
+    return caught.value.reason
+
+
+def signature_changed(name, change):
+    headers = dict(GOLDEN[name][0])
+    headers[SCHEMES[name].header] = change(headers[SCHEMES[name].header])
+    return headers
+
+
+def stamp_changed(name, stamp):
+    headers = dict(GOLDEN[name][0])
+    if SCHEMES[name].stamp:
+        headers[SCHEMES[name].stamp] = stamp
+    else:
+        headers[SCHEMES[name].header] = headers[SCHEMES[name].header].replace("1700000000", stamp)
+    return {header: value.encode("utf-8", "surrogateescape") for header, value in headers.items()}
+
+
+def test_every_profile_that_can_be_verified_has_a_genuine_delivery():
+    assert set(GOLDEN) == {name for name, scheme in SCHEMES.items() if scheme.kind != "none"}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_genuine_delivery_is_accepted_and_has_an_id(name):
+    expected = GOLDEN[name][0].get(SCHEMES[name].id or "") or "sha256:" + hashlib.sha256(GOLDEN[name][1]).hexdigest()
+    assert check(name) == expected
+
+
+def test_cloudinary_s_other_digest_fits_its_vector():
+    other = replace(SCHEMES["cloudinary"], digest="sha256")
+    signature = "240297a1fa2f121dc0c47cc2711384ee835685e9da2341a21061dc3f1b826791"
+    headers = pairs({"x-cld-timestamp": "1700000000", "x-cld-signature": signature})
+    assert other.verify(headers, BODY, keys=[KEY], now=T0)
+
+
+def test_the_published_vector_of_standard_webhooks_holds_under_svix_names_too():
+    headers = {
+        "svix-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "svix-timestamp": "1614265330",
+        "svix-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+    key = SVIX.decode_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    assert SVIX.verify(pairs(headers), b'{"test": 2432232314}', keys=[key], now=1614265330)
+
+
+# Mutations
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_cut_signature_is_refused(name):
+    assert refused(name, signature_changed(name, lambda text: text[:-4]))
+
+
+@pytest.mark.parametrize("name", [name for name in SIGNED if name != "kie"])
+def test_another_body_is_refused(name):
+    assert refused(name, body=GOLDEN[name][1] + b" ") == "wrong-signature"
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_another_key_and_no_key_are_refused(name):
+    if SCHEMES[name].kind != "jwt":
+        assert refused(name, keys=[b"k" * 32]) == "wrong-signature"
+    assert refused(name, keys=[]) == "no-secret"
+    assert refused(name, keys=[b""]) == "no-secret"
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_old_key_counts_beside_the_new_one(name):
+    assert check(name, keys=[b"k" * 32, GOLDEN[name][2]])
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_each_header_that_decides_may_come_only_once_and_must_come(name):
+    genuine = pairs(GOLDEN[name][0])
+    for pair in genuine:
+        assert refused(name, [*genuine, pair]) == "repeated-header"
+        assert refused(name, [other for other in genuine if other != pair]) == "missing-header"
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("text", ["", " ", "é", "v1,", "v1=", "t=", "=,=,=", "\udcff", "Bearer ", "sha256=", "a.b.c"])
+def test_what_is_no_signature_is_refused(name, text):
+    headers = {key: value.encode() for key, value in GOLDEN[name][0].items()}
+    headers[SCHEMES[name].header] = text.encode("utf-8", "surrogateescape")
+    assert refused(name, headers)
+
+
+@pytest.mark.parametrize("name", STAMPED)
+@pytest.mark.parametrize("stamp", ["NaN", "inf", "-1", "+1", "1_745", "1.5", " 1", "", "9" * 400, "١٧٠٠", "1e9"])
+def test_a_timestamp_is_a_plain_integer(name, stamp):
+    assert refused(name, stamp_changed(name, stamp)) == "malformed-timestamp"
+
+
+@pytest.mark.parametrize("name", STAMPED)
+def test_a_timestamp_too_far_off_is_refused_either_way(name):
+    scheme = SCHEMES[name]
+    assert check(name, now=clock(name) + scheme.past)
+    assert check(name, now=clock(name) - scheme.future)
+    assert refused(name, now=clock(name) + scheme.past + 1) == "stale-timestamp"
+    assert refused(name, now=clock(name) - scheme.future - 1) == "future-timestamp"
+    assert refused(name, now=float("nan")) == "future-timestamp"
+
+
+@pytest.mark.parametrize("name", [name for name in GOLDEN if SCHEMES[name].container in ("list", "fields")])
+def test_a_good_signature_counts_behind_bad_ones_but_not_behind_a_crowd(name):
+    scheme = SCHEMES[name]
+    good = GOLDEN[name][0][scheme.header]
+    bad, glue = (f"{scheme.label},AAAA", " ") if scheme.container == "list" else (f"{scheme.label}=00", ",")
+    unknown = "v9,x" if scheme.container == "list" else "v9=x"
+    assert check(name, signature_changed(name, lambda _: glue.join([bad, "nonsense", unknown, good])))
+    assert refused(name, signature_changed(name, lambda _: glue.join([*[bad] * 16, good]))) == "too-many-signatures"
+    relabelled = good.replace(f"{scheme.label},", "v9,").replace(f"{scheme.label}=", "v9=")
+    assert refused(name, signature_changed(name, lambda _: relabelled)) == "no-signature"
+
+
+@pytest.mark.parametrize(("name", "other"), list(itertools.permutations(GOLDEN, 2)))
+def test_a_delivery_for_one_source_is_none_for_another_with_another_secret(name, other):
+    key = RSA_KEY if SCHEMES[other].kind == "jwt" else hashlib.sha256(other.encode()).digest()
+    if GOLDEN[name][2] == key:
+        return
+    with pytest.raises(BadSignature):
+        SCHEMES[other].verify(pairs(GOLDEN[name][0]), GOLDEN[name][1], keys=[key], now=clock(name))
+
+
+def test_hexadecimal_may_be_written_in_capitals():
+    assert check("bfl", {"x-bfl-signature": f"sha256={ONLY_BODY.upper()}"})
+
+
+def test_two_timestamps_in_one_header_are_refused():
+    assert refused("mux", {"mux-signature": f"t=1700000000,t=1700000001,v1={TS_BODY}"}) == "malformed-timestamp"
+
+
+def test_a_signed_field_that_is_missing_or_no_text_is_refused():
+    for body in (b"", b"[]", b'{"taskId":1}', b'{"taskId":"\\ud800"}', b"[" * 100_000):
+        assert refused("kie", body=body) == "no-signed-field"
+
+
+# Tokens
+
+
+def test_no_algorithm_but_ours_is_taken_from_a_token():
+    def forge(head):
+        return hmac.digest(RSA_KEY, head, "sha256")
+
+    for alg, sign in (("none", lambda _head: b"x"), ("HS256", forge), ("RS512", None), ("rs256", None)):
+        headers = {"webhook-signature": token({"exp": T0 + 60}, alg=alg, sign=sign)}
+        assert refused("gemini_jwt", headers) == "wrong-algorithm"
+    assert refused("gemini_jwt", {"webhook-signature": token({"exp": T0 + 60}, sign=forge)}) == "wrong-signature"
+
+
+@pytest.mark.parametrize("claims", [{}, {"exp": T0 - 301}, {"exp": True}, {"exp": "9999999999"}, {"exp": float("nan")}])
+def test_a_token_must_say_until_when_it_counts(claims):
+    assert refused("gemini_jwt", {"webhook-signature": token(claims)}) == "stale-timestamp"
+
+
+def test_a_token_for_somebody_else_is_refused():
+    scheme = replace(SCHEMES["gemini_jwt"], audience="me", issuer="them")
+    for claims, good in (
+        ({"aud": "me", "iss": "them"}, True),
+        ({"aud": ["you", "me"], "iss": "them"}, True),
+        ({"aud": "you", "iss": "them"}, False),
+        ({"aud": "me"}, False),
+        ({"iss": "them"}, False),
+    ):
+        headers = pairs({"webhook-signature": token({"exp": 10**400, **claims})})
+        if good:
+            assert scheme.verify(headers, BODY, keys=[RSA_KEY], now=T0)
+        else:
+            with pytest.raises(BadSignature, match="wrong-audience"):
+                scheme.verify(headers, BODY, keys=[RSA_KEY], now=T0)
+
+
+# What no scheme may be
+
+
+def test_what_is_not_signed_is_never_verified():
+    with pytest.raises(BadSignature, match="unsigned"):
+        Scheme(kind="none").verify([], b"{}", keys=[b"k" * 32], now=T0)
+
+
+@pytest.mark.parametrize("template", ["{nonsense}", "{header}", "{body:x}", "{literal}"])
+def test_a_template_that_means_nothing_is_refused(template):
+    with pytest.raises(ConfigError, match="a signed string has no"):
+        Scheme(kind="hmac", header="x", template=template)
+
+
+def test_an_id_that_is_not_signed_is_no_id():
+    with pytest.raises(ConfigError, match="not signed"):
+        Scheme(kind="hmac", header="x", id="y")
+
+
+def test_a_weak_secret_is_refused_and_not_named():
+    for scheme in (SCHEMES["mux"], SCHEMES["standard"], SCHEMES["fal"], SCHEMES["gemini_jwt"]):
+        for secret in ("", "changeme", "q7q8", "a" * 40, "é\udcff"):
+            with pytest.raises(ConfigError) as caught:
+                scheme.decode_secret(secret)
+            assert not secret or secret not in str(caught.value)
+
+
+def test_a_whsec_is_text_where_the_provider_takes_it_for_text():
+    assert SCHEMES["heygen"].decode_secret("whsec_Zm9vYmFyYmF6cXV4") == b"whsec_Zm9vYmFyYmF6cXV4"
+    assert SCHEMES["wavespeed"].decode_secret("whsec_Zm9vYmFyYmF6cXV4cXV4") == b"Zm9vYmFyYmF6cXV4cXV4"
+    assert SCHEMES["standard"].decode_secret("whsec_Zm9vYmFyYmF6cXV4cXV4eA==") == b"foobarbazquxquxx"
+
+
+def test_every_key_is_compared_with_every_signature_whatever_matched(monkeypatch):
+    counted = []
+    compare = hmac.compare_digest
+    monkeypatch.setattr(schemes.hmac, "compare_digest", lambda a, b: counted.append(len(a)) or compare(a, b))
+    good, keys = GOLDEN["mux"][0]["mux-signature"], [KEY, b"k" * 32]
+    almost = TS_BODY[:-2] + "00"
+    for header in (f"{good},v1={almost}", f"t=1700000000,v1={almost},v1={TS_BODY}", f"{good},v1={'0' * 64}"):
+        counted.clear()
+        check("mux", {"mux-signature": header}, keys=keys)
+        assert counted == [32] * 4
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=300)
+@given(st.sampled_from(sorted(SCHEMES)), st.data(), st.binary(max_size=64))
+def test_nothing_but_bad_signature_comes_out(name, data, body):
+    scheme = SCHEMES[name]
+    values = st.binary(max_size=40) | st.sampled_from([value for _, value in pairs(GOLDEN.get(name, [{}])[0])] or [b""])
+    headers = [(header, data.draw(values)) for header in sorted(scheme._names)]
+    key = GOLDEN[name][2] if name in GOLDEN else KEY
+    try:
+        scheme.verify(headers, body, keys=[key], now=data.draw(st.floats()))
+    except BadSignature:
+        return
+    assert scheme.kind in ("equals", "basic", "jwt") or name == "kie"
+
+
+def test_a_sender_signs_like_github_or_stripe_under_names_of_its_own():
+    github, stripe = github_like("x-acme"), stripe_like("x-acme")
+    assert github.verify([(b"x-acme", b"sha256=" + ONLY_BODY.encode())], BODY, keys=[KEY], now=T0)
+    assert stripe.verify([(b"x-acme", f"t=1700000000,v1={TS_BODY}".encode())], BODY, keys=[KEY], now=T0)
+
+
+def test_a_key_of_another_kind_verifies_nothing():
+    ed = Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert refused("gemini_jwt", keys=[ed, b"junk"]) == "wrong-signature"
