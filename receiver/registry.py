@@ -18,7 +18,7 @@ from .context import Context
 from .errors import ConfigError
 from .events import Event
 from .settings import Provider
-from .sources import Source, WebhookSource, profiles
+from .sources import Source, WebhookSource
 
 Function = Callable[[Event, Context], Awaitable[None] | None]
 Marked = TypeVar("Marked", bound=Function)
@@ -168,7 +168,11 @@ def find_sources(providers: Mapping[str, Provider] | None = None) -> dict[str, S
         if origin.setdefault(source.name, entry.value) != entry.value:
             raise ConfigError(f"two sources are named {source.name}: {origin[source.name]} and {entry.value}")
         found[source.name] = source
-    return {**profiles.in_use(providers or {}), **found}
+    if providers:
+        from .sources import profiles  # not before: who imports `handler` needs no cryptography
+
+        return {**profiles.in_use(providers), **found}
+    return found
 
 
 def webhook_sources(sources: Mapping[str, Source]) -> dict[str, WebhookSource]:

@@ -332,7 +332,7 @@ def test_an_id_that_is_not_signed_is_no_id():
 
 def test_a_weak_secret_is_refused_and_not_named():
     for scheme in (SCHEMES["mux"], SCHEMES["standard"], SCHEMES["fal"], SCHEMES["gemini_jwt"]):
-        for secret in ("", "changeme", "q7q8", "a" * 40, "é\udcff"):
+        for secret in ("", "changeme", "q7q8", "é\udcff"):
             with pytest.raises(ConfigError) as caught:
                 scheme.decode_secret(secret)
             assert not secret or secret not in str(caught.value)
