@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import acks, history, latency, memory, runs, scale
+from . import acks, history, latency, memory, runs, scale, verdicts
 from .bench import Bench
 from .report import ROWS, Result, machine, markdown, table
 
@@ -36,6 +36,8 @@ def measure(bench: Bench, wanted: list[str]) -> list[Result]:
         "history": history.measure,
         "memory": memory.measure,
         "scale": scale.measure,
+        "hmac": verdicts.hmac_kinds,
+        "ed25519": verdicts.ed25519,
     }
     for name, work in alone.items():
         if name in results:
