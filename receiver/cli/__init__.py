@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ConfigError, ReceiverError
 from ..logs import scrub
-from . import endpoints, events, handlers, jobs, runs, secrets, services
+from . import endpoints, events, handlers, jobs, runs, secrets, services, verify
 from .output import complain
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(endpoints.app)
 app.add_typer(handlers.app)
 app.add_typer(secrets.app)
 app.command("sources")(handlers.sources)
+app.command("verify")(verify.verify)
 
 _register = typer.Typer(name="register-webhook", pretty_exceptions_enable=False, add_completion=False)
 _register.command()(endpoints.register)

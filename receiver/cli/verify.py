@@ -1,0 +1,73 @@
+"""`receiver verify`: why a delivery is taken or refused, without a secret in the answer."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import BadSignature, ConfigError
+from ..registry import find_sources, webhook_sources
+from ..settings import Settings, load
+from ..sources import WebhookSource
+from ..sources.profile import Profile
+from ..vault import Vault
+from .events import with_store
+from .output import console
+
+
+def verify(
+    source: Annotated[str, typer.Option("--source", help="The provider, as in `receiver sources`.")],
+    headers: Annotated[Path, typer.Option("--headers", exists=True, help="A JSON object of the delivery's headers.")],
+    body: Annotated[Path, typer.Option("--body", exists=True, help="The delivery's exact bytes.")],
+    at: Annotated[float | None, typer.Option("--at", help="When it came, Unix seconds; without it, now.")] = None,
+) -> None:
+    """Say whether a delivery that was kept in files would be taken, and why."""
+    settings = load()
+    sources = webhook_sources(find_sources(settings.providers))
+    if source not in sources:
+        raise ConfigError(f"no source called {source} is in use: see `receiver sources`")
+    pairs, content, now = _pairs(headers), body.read_bytes(), time.time() if at is None else at
+    _say(f"headers: {', '.join(name.decode() for name, _ in pairs)}")
+    _say(f"body: {len(content):,} bytes, taken as they are")
+    profile = sources[source]
+    if isinstance(profile, Profile):
+        _say(f"signed: {profile.scheme.template!r} by {profile.scheme.kind}, in the header {profile.scheme.header}")
+    secrets = _secrets(settings, source)
+    if not secrets:
+        _say("keys: none, so every delivery is refused")
+    taken = [_tried(sources[source], pairs, content, secret, now) for secret in secrets]
+    _say("verdict: taken" if any(taken) else "verdict: refused")
+    if not any(taken):
+        raise typer.Exit(1)
+
+
+def _tried(source: WebhookSource, headers: list[tuple[bytes, bytes]], body: bytes, secret: str, now: float) -> bool:
+    told = f"key …{secret[-4:]}: "
+    try:
+        message = source.verify(headers, body, keys=[source.decode_secret(secret)], now=now)
+    except BadSignature as error:
+        clock = "" if error.skew is None else f", its clock is {error.skew:+.0f} s off ours"
+        _say(f"{told}{error.reason}{clock}")
+        return False
+    _say(f"{told}fits, the message is {message}")
+    return True
+
+
+def _secrets(settings: Settings, source: str) -> list[str]:
+    vault = Vault(settings.secret_keys)
+    stored = with_store(lambda store: store.endpoints.secrets(source, now=time.time()))
+    return [*(vault.open(secret.sealed) for secret in stored), *settings.provider(source).webhook_secrets]
+
+
+def _pairs(file: Path) -> list[tuple[bytes, bytes]]:
+    try:
+        data = json.loads(file.read_bytes())
+        return [(name.lower().encode(), value.encode()) for name, value in data.items()]
+    except (ValueError, AttributeError):
+        raise ConfigError(f"{file.name} must be a JSON object of header names and texts") from None
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
