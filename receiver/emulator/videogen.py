@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import catalog, storage
+from . import catalog, storage, studio
 from .api import ApiError, page, read_json, route
 from .background import Background
 from .deliveries import Delivery, Webhooks
@@ -23,6 +23,7 @@ from .jobs import Execution, Jobs
 from .knobs import Knobs
 from .tools import TOOLS, Tool
 from .uploads import Uploads
+from .works import Works
 
 #: With less than this many seconds left, asking for an execution signs its URLs anew.
 _SIGN_AGAIN = 3600
@@ -47,6 +48,8 @@ class VideoGen:
         }
         self.jobs = Jobs(**parts)
         self.uploads = Uploads(**parts)
+        self.works = Works(**parts)
+        self.projects: dict[str, dict[str, Any]] = {}
         self._background = background
 
     @property
@@ -205,6 +208,7 @@ def routes() -> Sequence[Route]:
     return [
         route("GET", "/v1/me", _me),
         *tools,
+        *studio.routes(),
         route("GET", "/v1/tools/executions", _list_executions),
         route("GET", "/v1/tools/executions/{id}", _get_execution),
         route("POST", "/v1/tools/executions/{id}/cancel", _cancel_execution),

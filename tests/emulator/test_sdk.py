@@ -177,3 +177,51 @@ async def test_the_async_client_works_as_well(stage: Stage) -> None:
     async with AsyncVideoGen(api_key="x", base_url=stage.url) as sdk:
         done = await sdk.tools.generate_sound_effect_and_wait(prompt="rain", **FAST)
         assert (await sdk.download_file(done["results"][0]["file_id"]))[:4] == b"RIFF"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["script_to_video", "voiceover_to_video", "slideshow_to_video", "prompt_to_video_clip", "video_to_video"],
+)
+async def test_every_workflow_can_be_waited_for_and_its_project_exported(stage: Stage, name: str) -> None:
+    run = await stage.call(getattr(stage.sdk.workflows, f"{name}_and_wait"), prompt="a", **FAST)
+    assert (run["status"], run["workflow_type"]) == ("succeeded", name.upper())
+    export = await stage.call(stage.sdk.projects.export_and_wait, project_id=run["project_id"], **FAST)
+    content = await stage.call(stage.sdk.download_file, export["export_file_id"])
+    with av.open(io.BytesIO(content)) as file:
+        assert list(file.decode(video=0))
+    listed = await stage.call(stage.sdk.projects.list_project_exports, project_id=run["project_id"])
+    assert listed["exports"] == [export]
+
+
+async def test_remixes_interchanges_imports_and_messages_can_be_waited_for(stage: Stage) -> None:
+    sdk, call = stage.sdk, stage.call
+    project = (await call(sdk.workflows.script_to_video_and_wait, script="a", **FAST))["project_id"]
+    actions = [{"type": "ENABLE_CAPTIONS"}, {"type": "CONVERT_IMAGES_TO_VIDEOS"}]
+    remixed = await call(sdk.projects.remix_and_wait, project_id=project, remix_actions=actions, **FAST)
+    assert {action["type"] for action in remixed["remix_actions"]} == {action["type"] for action in actions}
+    for done in (
+        await call(sdk.projects.create_timeline_interchange_and_wait, project_id=project, **FAST),
+        await call(sdk.files.create_file_url_import_and_wait, url="https://example.com/a.png", **FAST),
+        await call(sdk.assistant.start_assistant_chat_and_wait, prompt="a", **FAST),
+    ):
+        assert done["status"] == "succeeded"
+    assistant = done["assistant_id"]
+    sent = await call(sdk.assistant.send_assistant_message_and_wait, assistant_id=assistant, content="b", **FAST)
+    acted = await call(sdk.assistant.act_on_assistant_action_and_wait, assistant, "action", **FAST)
+    known = await call(sdk.assistant.get_assistant, assistant_id=assistant)
+    assert known["messages"] == [done, sent, acted]
+    assert (await call(sdk.text.generate_text, prompt="a"))["text"]
+
+
+async def test_a_run_is_listed_and_cancelled_and_a_project_found(stage: Stage) -> None:
+    workflows, call = stage.sdk.workflows, stage.call
+    started = await call(workflows.script_to_video, script="a")
+    assert await call(workflows.cancel_workflow_run, workflow_run_id=started["workflow_run_id"]) == {
+        "workflow_run_id": started["workflow_run_id"]
+    }
+    await stage.account.settled()
+    (run,) = (await call(workflows.list_workflow_runs, limit=5, self_only=True))["workflow_runs"]
+    assert run["status"] in ("cancelled", "succeeded")
+    (project,) = (await call(stage.sdk.projects.list_projects))["projects"]
+    assert await call(stage.sdk.projects.get_project, project_id=started["project_id"]) == project
