@@ -488,7 +488,7 @@ PROJECT = "vg_proj_9tRk4nQ2sZ8yP5vM3xB7wd"
             {"projectId": PROJECT},
             {"remixActionIds": ["r1", "r2"]},
             f"/v1/projects/{PROJECT}/remix",
-            "r1,r2",
+            f"{PROJECT}:r1,r2",
         ),
         (
             "timeline-interchange",
