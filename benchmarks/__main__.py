@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import acks, history, latency, memory, runs, scale
+from . import acks, history, latency, memory, runs, scale, tracking
 from .bench import Bench
 from .report import ROWS, Result, machine, markdown, table
 
@@ -36,6 +36,7 @@ def measure(bench: Bench, wanted: list[str]) -> list[Result]:
         "history": history.measure,
         "memory": memory.measure,
         "scale": scale.measure,
+        "tracking": tracking.measure,
     }
     for name, work in alone.items():
         if name in results:

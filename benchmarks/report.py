@@ -98,6 +98,14 @@ ROWS = (
         must=1.5,
         aim=1.8,
     ),
+    Row(
+        name="tracking",
+        what="5,000 open jobs, one worker: how late a question is, p99, as a share of its planned wait",
+        must=10,
+        aim=5,
+        most=True,
+        unit=" %",
+    ),
 )
 
 
