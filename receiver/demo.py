@@ -1,4 +1,4 @@
-"""The whole journey on this machine: emulator, receiver, four jobs, their events, handlers and files."""
+"""The whole journey on this machine: three emulated providers, a receiver, jobs, their events, handlers and files."""
 
 import asyncio
 import json
@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from .endpoints import Registrar
 from .errors import ReceiverError
 from .outbound import create_client
+from .registry import find_sources
 from .settings import Provider, Settings
-from .sources import find_tool
 from .sources.videogen import VideoGen, VideoGenApi
-from .store import Store
+from .store import Job, Store
+from .tracker import new_job
 from .vault import new_key
 
 #: Seconds after which the demo has failed.
@@ -33,15 +35,32 @@ PATIENCE = 20.0
 console = Console()
 
 
-@dataclass(slots=True, kw_only=True)
-class Job:
-    """One submitted job and what became of it."""
+#: What is submitted. The avatar follows from the speech: that is what `handlers/talking_avatar.py` is for.
+WISHES: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
+    ("videogen", "text-to-speech", {"ttsText": "Hello from the receiver."}),
+    ("videogen", "generate-sound-effect", {"prompt": "rain on a tin roof", "durationSeconds": 2}),
+    ("videogen", "generate-video-clip", {"prompt": "a paper boat in the rain"}),
+    ("videogen", "generate-music", {"prompt": "a slow waltz"}),
+    ("finevoice", "sfx-generation", {"prompt": "thunder, far away", "duration": 2}),
+    ("videogenapi", "text-to-video", {"prompt": "a lighthouse at night"}),
+)
 
-    id: str
-    tool: str
-    submitted_at: float
+#: The tool whose webhooks the emulator loses, and the seconds after which the receiver asks.
+LOST, ASK_AFTER = "GENERATE_MUSIC", 3.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Shown:
+    """A job and what became of it."""
+
+    job: Job
     event: dict[str, Any] | None = None
     runs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        return f"{self.job.source} {(self.job.tool or '').lower().replace('_', '-')}"
 
     @property
     def handled(self) -> bool:
@@ -50,27 +69,23 @@ class Job:
 
     @property
     def succeeded(self) -> bool:
-        """Whether every handler succeeded."""
-        return self.handled and all(run["state"] == "done" for run in self.runs)
+        """Whether the job and every handler succeeded."""
+        return self.job.state == "succeeded" and self.handled and all(run["state"] == "done" for run in self.runs)
 
     @property
     def told(self) -> str:
-        """What was heard of it, and how long after it was submitted."""
+        """What was heard of it, how, and how long after it was sent off."""
         if self.event is None:
-            return "none"
-        kind, seconds = self.event["kind"] or self.event["type"], self.event["received_at"] - self.submitted_at
-        return f"{kind}\nafter {seconds:.1f} s"
+            return "nothing"
+        seconds = self.event["received_at"] - (self.job.submitted_at or self.job.created_at)
+        how = {"webhook": "by webhook", "poll": "asked for", "reconcile": "recovered"}[self.event["road"]]
+        return f"{self.job.state} {how}, {seconds:.1f} s"
 
     @property
     def handlers(self) -> list[str]:
-        """Each handler, how it stands, and how soon after the delivery it first started."""
-        if self.event is None:
-            return []
-        first = {run["handler"]: run for run in reversed(self.runs) if run["attempt_started_at"]}
-        return [
-            f"{name} {run['state']}, {(run['attempt_started_at'] - self.event['received_at']) * 1000:.0f} ms"
-            for name, run in sorted(first.items())
-        ]
+        """Each handler that ran, and how it went if it did not succeed."""
+        last = {run["handler"]: run for run in self.runs}.values()
+        return [run["handler"] if run["state"] == "done" else f"{run['handler']} {run['state']}" for run in last]
 
 
 def run_demo(folder: Path, *, keep_serving: bool = False) -> int:
@@ -85,11 +100,14 @@ async def _demo(folder: Path, *, keep_serving: bool) -> int:
     settings, provider = _prepare(folder)
     log = folder / "receiver.log"
     async with (
-        _process(provider, log, "emulator", "--port", provider["EMULATOR_PORT"], "--seconds", "1.2") as emulator,
+        _process(
+            provider, log, "emulator", "--port", provider["EMULATOR_PORT"], "--seconds", "1.2", "--lose", LOST
+        ) as emulator,
         create_client(allow=settings.outbound_allow) as http,
     ):
         await _answers(emulator, f"{provider['VIDEOGEN_BASE_URL']}/v1/me", log)
-        console.print(f"[bold]1[/] VideoGen, emulated, listens on {provider['VIDEOGEN_BASE_URL']}")
+        console.print(f"[bold]1[/] VideoGen, FineVoice and VideoGenAPI, emulated: {provider['VIDEOGEN_BASE_URL']}")
+        console.print(f"  one loses webhooks: those of {LOST} never come", highlight=False)
         store = Store(settings.database_url)
         try:
             await store.migrate()
@@ -101,7 +119,7 @@ async def _demo(folder: Path, *, keep_serving: bool) -> int:
                 await _answers(server, f"{settings.public_url}/readyz", log)
                 console.print(f"[bold]3[/] the receiver listens on {settings.public_url}")
                 jobs = await _journey(VideoGenApi(http, settings.provider("videogen")), store)
-                ok = _summary(jobs, folder)
+                ok = _summary(jobs, folder, recovered=await store.jobs.recovered())
                 if not ok:
                     console.print(f"[bold red]Not everything arrived within {PATIENCE:.0f} s.[/] See {log}")
                 if keep_serving:
@@ -129,91 +147,80 @@ def _prepare(folder: Path) -> tuple[Settings, dict[str, str]]:
         "outbound_allow": ("127.0.0.1",),
         "host": "127.0.0.1",
         "port": port,
+        "reconcile_after": ASK_AFTER,
     }
-    settings = Settings(**values, providers={"videogen": Provider(api_key=api_key, base_url=base_url)})
+    urls = {"videogen": base_url, "finevoice": base_url, "videogenapi": f"{base_url}/api/v1"}
+    providers = {name: Provider(api_key=SecretStr(api_key), base_url=url) for name, url in urls.items()}
+    settings = Settings(**values, providers=providers)
     shown = {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()}
     environment = {f"RECEIVER_{name.upper()}": value for name, value in shown.items()}
-    provider = {"VIDEOGEN_API_KEY": api_key, "VIDEOGEN_BASE_URL": base_url, "EMULATOR_PORT": str(emulator)}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "VIDEOGEN_"))}
+    provider = {"EMULATOR_PORT": str(emulator)}
+    for name, url in urls.items():
+        provider |= {f"{name.upper()}_API_KEY": api_key, f"{name.upper()}_BASE_URL": url}
+    others = ("RECEIVER_", "VIDEOGEN", "FINEVOICE_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     for name in ("DATABASE_URL", "PORT"):
         inherited.pop(name, None)
     return settings, inherited | environment | provider
 
 
-async def _journey(api: VideoGenApi, store: Store) -> list[Job]:
-    """Submit a sound effect, a clip and, once its speech is there, an avatar. Return them as far as they came."""
-    jobs = [
-        await _submit(api, "text-to-speech", ttsText="Hello from the receiver.", voiceId=await _voice(api)),
-        await _submit(api, "generate-sound-effect", prompt="rain on a tin roof", durationSeconds=2),
-        await _submit(api, "generate-video-clip", prompt="a paper boat in the rain"),
-    ]
-    speech = jobs[0]
+async def _journey(api: VideoGenApi, store: Store) -> list[Shown]:
+    """Submit the jobs and show how they end. Return them as far as they came."""
+    sources, metadata = find_sources(), {"actor": (await api.actors())[0]["entityId"]}
+    for source, tool, parameters in WISHES:
+        speech = {"voiceId": await _voice(api)} if tool == "text-to-speech" else {}
+        job = new_job(sources, source, tool, {**parameters, **speech}, metadata=metadata if speech else {})
+        await store.jobs.add(job)
+        console.print(f"[bold]→[/] submitted {source} {tool}", highlight=False)
+    shown: dict[str, Shown] = {}
     told: set[str] = set()
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and not (len(jobs) == 4 and all(job.handled for job in jobs)):
-        await _look(jobs, store)
-        for job in jobs:
-            if job.handled and job.id not in told:
-                told.add(job.id)
-                _tell(job)
-        if len(jobs) == 3 and speech.event:
-            actors, file = await api.actors(), _first_file(await api.execution(speech.id))
-            avatar = {"actorEntityId": actors[0]["entityId"], "audioFileId": file}
-            jobs.append(await _submit(api, "generate-avatar", **avatar))
+    while time.monotonic() < deadline and len(told) < len(WISHES) + 1:
+        await _look(shown, store)
+        for one in shown.values():
+            if one.handled and one.job.id not in told:
+                told.add(one.job.id)
+                console.print(f"[bold]←[/] {one.name} {one.told}: {', '.join(one.handlers)}", highlight=False)
         await asyncio.sleep(0.05)
-    return jobs
+    return [shown[job_id] for job_id in sorted(shown)]
 
 
 async def _voice(api: VideoGenApi) -> str:
     return next(str(voice["voiceId"]) for voice in await api.voices() if voice.get("supportsDirectToolExecution"))
 
 
-def _first_file(execution: Mapping[str, Any]) -> str:
-    return str(execution["results"][0]["fileId"])
+async def _look(shown: dict[str, Shown], store: Store) -> None:
+    for job in await store.jobs.recent():
+        one = shown.setdefault(job.id, Shown(job=job))
+        if not one.handled:
+            one.job = job
+            one.event = await store.events.get(job.event_id) if job.event_id else None
+            one.runs = await store.events.history(job.event_id) if job.event_id else []
 
 
-async def _submit(api: VideoGenApi, tool: str, **parameters: Any) -> Job:
-    known = find_tool(VideoGen(), tool)
-    assert known is not None  # noqa: S101 - a name of VideoGen's
-    taken = await api.submit(known, parameters)
-    job = Job(id=taken.job_id or "", tool=tool, submitted_at=time.time())
-    console.print(f"[bold]→[/] submitted {tool} as {job.id}", highlight=False)
-    return job
-
-
-async def _look(jobs: list[Job], store: Store) -> None:
-    events = {row["job_id"]: row for row in await store.events.recent()}
-    for job in jobs:
-        if not job.handled and job.id in events:
-            job.event = events[job.id]
-            job.runs = await store.events.history(job.event["id"])
-
-
-def _tell(job: Job) -> None:
-    heard = job.told.partition("\n")[0]
-    console.print(f"[bold]←[/] {heard} for {job.tool}: {'; '.join(job.handlers)}", highlight=False)
-
-
-def _summary(jobs: list[Job], folder: Path) -> bool:
+def _summary(jobs: list[Shown], folder: Path, *, recovered: Mapping[str, int]) -> bool:
     """Print what became of the jobs; return whether all ended well, with their files."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("job", "event", "handler, started after", "file"):
+    for column in ("job", "its end", "handlers", "file"):
         table.add_column(column, no_wrap=True)
-    files = {job.id: _files(job, folder) for job in jobs}
-    for job in jobs:
-        sizes = [f"{file.suffix.removeprefix('.')}, {file.stat().st_size:,} bytes" for file in files[job.id]]
-        table.add_row(job.tool, job.told, "\n".join(job.handlers), "\n".join(sizes) or "none")
+    files = {one.job.id: _files(one.job, folder) for one in jobs}
+    for one in jobs:
+        sizes = [f"{file.suffix.removeprefix('.')}, {file.stat().st_size:,} bytes" for file in files[one.job.id]]
+        table.add_row(one.name, one.told, ", ".join(one.handlers), "\n".join(sizes) or "none")
     console.print()
     console.print(table)
     console.print()
+    lost = ", ".join(f"{number} at {source}" for source, number in recovered.items()) or "none"
+    console.print(f"Webhooks that never came, and were asked for instead: {lost}.", highlight=False)
     for file in (file for found in files.values() for file in found):
         console.print(os.path.relpath(file), highlight=False, soft_wrap=True)
-    return len(jobs) == 4 and all(job.succeeded and files[job.id] for job in jobs)
+    good = all(one.succeeded and files[one.job.id] for one in jobs)
+    return good and len(jobs) == len(WISHES) + 1 and bool(recovered)
 
 
 def _files(job: Job, folder: Path) -> list[Path]:
     records = [(path, json.loads(path.read_text())) for path in sorted((folder / "files").rglob("*.json"))]
-    return [path.with_name(record["file"]) for path, record in records if record["job_id"] == job.id]
+    return [path.with_name(record["file"]) for path, record in records if record["job_id"] == job.job_id]
 
 
 @asynccontextmanager

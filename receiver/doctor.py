@@ -50,6 +50,7 @@ async def _checks(settings: Settings, store: Store, http: httpx.AsyncClient) -> 
     yield await _public_url(settings, http)
     yield await _endpoints(settings, store, sources, http) if there else _skipped("endpoints")
     yield await _clock(store) if there else _skipped("clock")
+    yield await _jobs(settings, store) if there else _skipped("jobs")
     yield _handlers(settings)
 
 
@@ -141,6 +142,18 @@ async def _clock(store: Store) -> Check:
         text = f"most genuine deliveries of the last day are off by about {skew:.0f} s: set this machine's clock"
         return Check(name="clock", state="wrong", text=text)
     return Check(name="clock", state="fine", text="no sign of a clock that is wrong")
+
+
+async def _jobs(settings: Settings, store: Store) -> Check:
+    counts = await store.jobs.counts()
+    told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none open"
+    waiting = {job.source for job in await store.jobs.recent(state="open", limit=1000)}
+    if keyless := sorted(name for name in waiting if settings.provider(name).api_key is None):
+        text = f"{told}; not looked after without {', '.join(f'{name.upper()}_API_KEY' for name in keyless)}"
+        return Check(name="jobs", state="wrong", text=text)
+    if counts.get("uncertain") or counts.get("awaiting_approval"):
+        return Check(name="jobs", state="note", text=f"{told}: see `receiver jobs list --state open`")
+    return Check(name="jobs", state="fine", text=told)
 
 
 def _handlers(settings: Settings) -> Check:

@@ -14,7 +14,7 @@ import httpx
 import structlog
 
 from . import schedule, verdict
-from .errors import BadParameters, ProviderError, ReceiverError, Unavailable
+from .errors import BadParameters, ConfigError, ProviderError, ReceiverError, Unavailable
 from .events import Reading
 from .logs import scrub
 from .settings import Settings
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 POLL = 0.5
 
 #: Calls to one provider at once, from one worker.
-CALLS = 16
+CALLS = 64
 
 #: Seconds for which a claimed job is ours. Longer than a call may take: a sending that was not recorded is not
 #: sent again, so it must not be taken for one.
@@ -74,7 +74,7 @@ class Tracker:
         self._worker = worker
         self._told = told
         self._roll = roll
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[str, Client | None] = {}
         self._busy: dict[str, set[asyncio.Task[None]]] = {name: set() for name in self._sources}
         self._rests: dict[str, float] = {}  # until when a provider is left alone, by the store's clock
         self._usual: dict[tuple[str, str | None], tuple[float, float]] = {}  # seconds, and when that was learnt
@@ -154,13 +154,22 @@ class Tracker:
         return {name: limit for name, limit in limits.items() if limit is not None}
 
     def _client(self, name: str) -> Client | None:
-        """Return a provider's client; None if it has no key here, so that its jobs wait for one that has."""
+        """Return a provider's client; None if it has no key here, or none that works: its jobs wait."""
         if name not in self._clients:
             provider = self._settings.provider(name)
             if provider.api_key is None:
                 return None
-            self._clients[name] = self._sources[name].client(self._http, provider)
+            try:
+                self._clients[name] = self._sources[name].client(self._http, provider)
+            except ConfigError as error:
+                log.error("provider_not_usable", source=name, error=str(error))
+                self._clients[name] = None
         return self._clients[name]
+
+    def _asking(self, job: Job) -> Client:
+        client = self._client(job.source)
+        assert client is not None  # noqa: S101 - there was room for its jobs, so there is one
+        return client
 
     def _start(self, job: Job, work: Coroutine[Any, Any, Values]) -> None:
         async def kept() -> None:
@@ -189,7 +198,7 @@ class Tracker:
 
     async def _send(self, job: Job) -> Values:
         """Send a job off. It is never sent twice unless its provider certainly has not got it."""
-        source, client = self._sources[job.source], self._clients[job.source]
+        source, client = self._sources[job.source], self._asking(job)
         tool = find_tool(source, job.tool)
         if job.cancel_at is not None:
             return await self._conclude(job, "job.withdrawn", "cancelled before it was sent")
@@ -223,7 +232,7 @@ class Tracker:
             text = "cancelled while nobody knew whether its provider had it; it may be made all the same"
             return await self._conclude(job, "job.withdrawn", text)
         tool = find_tool(self._sources[job.source], job.tool)
-        listed = await self._clients[job.source].recent(tool) if tool else None
+        listed = await self._asking(job).recent(tool) if tool else None
         if listed is None:
             text = f"{job.source} has no list that would tell whether it has this job: it is not sent again"
             return await self._stay_uncertain(job, text)
@@ -260,7 +269,7 @@ class Tracker:
 
     async def _ask(self, job: Job) -> Values:
         """Ask how a job stands, once."""
-        client, tool = self._clients[job.source], find_tool(self._sources[job.source], job.tool)
+        client, tool = self._asking(job), find_tool(self._sources[job.source], job.tool)
         assert job.job_id is not None  # noqa: S101 - one without was looked for
         told = await self._cancel(job, client, tool)
         values: Values = {"asked": job.asked + 1}
@@ -307,7 +316,7 @@ class Tracker:
         assert job.job_id is not None  # noqa: S101 - only what a provider told about can contradict itself
         tool = find_tool(self._sources[job.source], job.tool)
         try:
-            answer = await self._clients[job.source].ask(job.job_id, tool, job.parameters)
+            answer = await self._asking(job).ask(job.job_id, tool, job.parameters)
         except ProviderError as error:
             self._rest(job.source, error)
             if error.status == 404:

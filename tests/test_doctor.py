@@ -61,9 +61,9 @@ async def found(settings) -> dict[str, tuple[str, str]]:
 
 async def test_all_is_fine_one_line_each(settings_with, migrated, world):
     checks = await found(settings_with(public_url=HOST))
-    assert list(checks) == ["settings", "store", "secrets", "public URL", "endpoints", "clock", "handlers"]
+    assert list(checks) == ["settings", "store", "secrets", "public URL", "endpoints", "clock", "jobs", "handlers"]
     assert {state for state, _ in checks.values()} == {"fine"}
-    assert checks["handlers"][1] == "download, log"
+    assert checks["handlers"][1] == "download, log, talking_avatar"
     assert "no VIDEOGEN_API_KEY" in checks["endpoints"][1]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from receiver.emulator import Knobs, create_emulator
 from receiver.emulator.faults import Faults
-from receiver.errors import BadParameters, ProviderError
+from receiver.errors import BadParameters, ConfigError, ProviderError
 from receiver.recall import event_of
 from receiver.registry import find_sources
 from receiver.settings import Settings
@@ -573,3 +573,47 @@ def test_a_job_that_is_certainly_wrong_is_refused_before_it_is_kept(studio):
     with pytest.raises(BadParameters, match="must be JSON"):
         new_job(sources, "studio", "sing", {"prompt": "la"}, metadata={"when": object()})
     assert new_job(sources, "studio", "SING", {"prompt": "la", "new": 1}, metadata={}).tool == "SING"
+
+
+async def test_a_key_that_cannot_work_leaves_its_jobs_waiting_and_the_others_alone(store, studio, track, submit):
+    class Broken(Studio):
+        name = "broken"
+
+        def client(self, http, provider):
+            raise ConfigError("BROKEN_API_KEY has characters that no key has: copy it again")
+
+    tracker = track.made()
+    tracker._sources["broken"], tracker._busy["broken"] = Broken(), set()
+    tracker._settings = Settings(providers={"studio": {"api_key": "k"}, "broken": {"api_key": "k"}})
+    waiting = NewJob(source="broken", tool="SING", parameters={"prompt": "la"})
+    await store.jobs.add(waiting)
+    job_id = await submit()
+    studio.replies = [Submission(job_id="s1")]
+    await track(tracker)
+    assert (await store.jobs.get(job_id)).state == "submitted"
+    assert (await store.jobs.get(waiting.id)).state == "waiting"
+
+
+async def test_the_id_of_another_job_makes_a_job_uncertain_and_harms_nobody(store, studio, track, submit):
+    first = await submit()
+    studio.replies = [Submission(job_id="s1")]
+    await track()
+    second = await submit()
+    studio.replies = [Submission(job_id="s1")]
+    await track()
+    states = [(await store.jobs.get(id)).state for id in (first, second)]
+    assert states == ["submitted", "uncertain"]
+
+
+async def test_a_bug_in_a_source_ends_neither_the_tracker_nor_the_job(store, studio, track, submit, clock):
+    job_id = await submit(ASKED)
+    studio.replies = [Submission(job_id="s1")]
+    await track()
+    studio.always["ask"] = ZeroDivisionError("a bug")
+    clock.turn(10)
+    await track()
+    del studio.always["ask"]
+    studio.replies = [answer("s1", "succeeded")]
+    clock.turn(91)
+    await track()
+    assert (await store.jobs.get(job_id)).state == "succeeded"

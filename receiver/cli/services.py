@@ -74,7 +74,7 @@ def prune(
     older_than: Annotated[str, typer.Option(metavar="AGE", help="Age, e.g. 30d.")] = "30d",
     dry_run: DryRun = False,
 ) -> None:
-    """Delete old events whose handlers are through with them, and old refusals.
+    """Delete old events whose handlers are through with them, old refusals, and jobs that ended long ago.
 
     A copy of a deleted event would be taken for a new one: keep more than the days that providers try again.
     """
@@ -82,11 +82,11 @@ def prune(
     if before is None:
         return
     if dry_run:
-        told, refused = with_store(lambda store: store.retention.old(before))
-        console.print(f"{told} events and {refused} other deliveries would be deleted.")
+        told, refused, ended = with_store(lambda store: store.retention.old(before))
+        console.print(f"{told} events, {refused} other deliveries and {ended} jobs would be deleted.")
         return
-    told, refused = with_store(lambda store: store.retention.prune(before))
-    console.print(f"{told} events and {refused} other deliveries are deleted.")
+    told, refused, ended = with_store(lambda store: store.retention.prune(before))
+    console.print(f"{told} events, {refused} other deliveries and {ended} jobs are deleted.")
 
 
 def demo(

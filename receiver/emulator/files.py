@@ -14,6 +14,7 @@ from .media import Media
 Missing = Literal["pending", "skipped", "failed"]
 
 _WEEK = 7 * 86_400
+_NEVER = 253_402_300_799  #: the last second of the year 9999
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class File:
     execution_id: str | None = None
     analysis: str = "UNATTEMPTED"
     archived: bool = False
+    public: bool = False  #: whether anybody may see it, by a URL that does not expire
 
     def rendition(self, name: str) -> Media | None:
         """Return what can be downloaded as `name`, e.g. `"thumbnail.png"`."""
@@ -116,10 +118,10 @@ class Library:
             "downloadSource": download,
             # There is no streaming rendition here, and a stand-in would play nowhere.
             "hlsSource": source("hls", "skipped") if file.type in ("VIDEO", "AUDIO") else None,
-            "isPublicPreviewEnabled": False,
-            "staticPublicPreviewSource": None,
+            "isPublicPreviewEnabled": file.public,
+            "staticPublicPreviewSource": self._public(file),
             "publicHlsUrl": None,
-            "publicPlaybackId": None,
+            "publicPlaybackId": f"vg_play_{file.id.removeprefix('vg_file_')}" if file.public else None,
             **(made_by if file.tool_type else {}),
         }
 
@@ -135,6 +137,13 @@ class Library:
             "thumbnailUrlExpiresAt",
         )
         return {**{key: described[key] for key in shortcuts}, "file": described}
+
+    def _public(self, file: File) -> dict[str, Any] | None:
+        if not file.public or isinstance(file.preview, str):
+            return None
+        path = f"/storage/{file.id}/preview.{file.preview.extension}"
+        url = self.sign(file.origin, path, expires_at=_NEVER)
+        return {**self._source(file, "preview", file.preview), "url": url, "expiresAt": None}
 
     def _source(self, file: File, stem: str, media: Media | Missing) -> dict[str, Any]:
         if isinstance(media, str):

@@ -3,6 +3,7 @@
 Source: the public API documentation, the types of VideoGen's TypeScript SDK and the Python SDK 2.5.3.
 """
 
+import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import catalog, storage
+from . import catalog, entities, storage, studio
 from .api import ApiError, page, read_json, route
 from .background import Background
 from .deliveries import Delivery, Webhooks
@@ -23,6 +24,7 @@ from .jobs import Execution, Jobs
 from .knobs import Knobs
 from .tools import TOOLS, Tool
 from .uploads import Uploads
+from .works import Works
 
 #: With less than this many seconds left, asking for an execution signs its URLs anew.
 _SIGN_AGAIN = 3600
@@ -47,6 +49,9 @@ class VideoGen:
         }
         self.jobs = Jobs(**parts)
         self.uploads = Uploads(**parts)
+        self.works = Works(**parts)
+        self.projects: dict[str, dict[str, Any]] = {}
+        self.entities = copy.deepcopy(catalog.ENTITIES)
         self._background = background
 
     @property
@@ -177,10 +182,20 @@ async def _list(key: str, items: Mapping[str, dict[str, Any]], request: Request)
     return page(request, key, items, dict)
 
 
-async def _entities(request: Request) -> Response:
-    wanted = request.query_params.get("entityType")
-    found = {key: entity for key, entity in catalog.ENTITIES.items() if wanted in (None, entity["entityType"])}
-    return page(request, "entities", found, dict)
+async def _search_files(request: Request) -> Response:
+    wanted = (await read_json(request)).get("query")
+    library = _account(request).library
+    found = [file for file in library.files.values() if file.analysis == "FULFILLED" and not file.archived]
+    named = [file for file in found if isinstance(wanted, str) and wanted.lower() in (file.name or "").lower()]
+    described = [library.describe(file, hydrated=False) for file in named]
+    return JSONResponse({"files": described, "hasMore": False, "nextCursor": None})
+
+
+async def _publish(public: bool, request: Request) -> Response:
+    account = _account(request)
+    file = account.file(request.path_params["id"])
+    file.public = public
+    return JSONResponse(account.library.describe(file, hydrated=False))
 
 
 async def _download(request: Request) -> Response:
@@ -205,11 +220,15 @@ def routes() -> Sequence[Route]:
     return [
         route("GET", "/v1/me", _me),
         *tools,
+        *studio.routes(),
         route("GET", "/v1/tools/executions", _list_executions),
         route("GET", "/v1/tools/executions/{id}", _get_execution),
         route("POST", "/v1/tools/executions/{id}/cancel", _cancel_execution),
         route("GET", "/v1/files", _list_files),
         route("POST", "/v1/files/upload", _create_upload),
+        route("POST", "/v1/files/search", _search_files),
+        route("POST", "/v1/files/{id}/enable-public-preview", functools.partial(_publish, True)),
+        route("POST", "/v1/files/{id}/disable-public-preview", functools.partial(_publish, False)),
         route("GET", "/v1/files/{id}", _get_file),
         route("POST", "/v1/files/{id}/hydrate", _hydrate_file),
         route("POST", "/v1/files/{id}/archive", _archive_file),
@@ -218,7 +237,7 @@ def routes() -> Sequence[Route]:
         route("DELETE", "/v1/webhooks/endpoints/{id}", _delete_endpoint),
         *listings,
         route("GET", "/v1/resources/languages", _languages),
-        route("GET", "/v1/entities", _entities),
+        *entities.routes(),
         Route("/storage/uploads/{file_id}", _upload, methods=["PUT"]),
         Route("/storage/{file_id}/{name}", _download, methods=["GET"]),
     ]

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ..errors import ConfigError, ProviderError, Unreadable
+from ..errors import AddressRefused, ConfigError, ProviderError, Unreadable
 from ..settings import Provider
 from .reason import clean
 from .refusal import refusal
@@ -84,6 +84,8 @@ class Connection:
                             raise ProviderError(f"{self.name}'s answer is too large", status=answer.status_code)
                 finally:
                     await answer.aclose()
+        except AddressRefused as error:
+            raise ProviderError(f"{self.name} was not asked: {error}", reached=False) from None
         except (httpx.HTTPError, TimeoutError) as error:
             # The cause is not shown: it holds the request, and that holds the key.
             why = clean(f"{type(error).__name__} {error}")

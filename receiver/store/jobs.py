@@ -231,6 +231,12 @@ class Jobs:
         async with self._database.read() as connection:
             return {row[0]: row[1] for row in await connection.execute(query)}
 
+    async def counts(self) -> dict[str, int]:
+        """Return how many open jobs there are in each state."""
+        query = select(jobs.c.state, func.count()).where(jobs.c.ended_at.is_(None)).group_by(jobs.c.state)
+        async with self._database.read() as connection:
+            return {row[0]: row[1] for row in await connection.execute(query)}
+
     async def beat(self, part: str) -> float:
         """Note that a part of the receiver is here; return how long it had not been, in seconds."""
         async with self._database.write() as connection:
@@ -313,7 +319,8 @@ def _told_early(connection: Connection, job: Job, job_id: str) -> dict[str, Any]
     if early is None:
         return {}
     if early["submitted_at"] is not None:
-        return {"job_id": None, "error": f"its provider gave it the id of {early['id']}"}
+        # It cannot be told apart from that one, so it is as good as unknown.
+        return {"job_id": None, "state": "uncertain", "error": f"its provider gave it the id of {early['id']}"}
     connection.execute(delete(jobs).where(jobs.c.id == early["id"]))
     if early["ended_at"] is None:
         return {}

@@ -115,8 +115,11 @@ def test_failed_runs_are_counted_and_start_again(run, filled):
 
 
 def test_old_events_are_counted_and_deleted(run, filled):
-    assert run("prune", "--older-than", "1h", "--dry-run").out == "0 events and 0 other deliveries would be deleted.\n"
-    assert run("prune", "--older-than", "0s").out == "2 events and 1 other deliveries are deleted.\n"
+    assert (
+        run("prune", "--older-than", "1h", "--dry-run").out
+        == "0 events, 0 other deliveries and 0 jobs would be deleted.\n"
+    )
+    assert run("prune", "--older-than", "0s").out == "2 events, 1 other deliveries and 1 jobs are deleted.\n"
     assert run("events", "list").out == "No events yet.\n"
     assert run("prune", "--older-than", "much").code == 2
 

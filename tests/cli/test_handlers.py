@@ -31,7 +31,7 @@ def test_a_folder_without_handlers_says_so(run, tmp_path):
 
 def test_the_handlers_that_come_along_are_found_without_a_folder(run):
     names = [json.loads(line)["name"] for line in run("handlers", "list", "--json").out.splitlines()]
-    assert names == ["download", "log"]
+    assert names == ["download", "log", "talking_avatar"]
 
 
 def test_sources_are_listed(run, monkeypatch):

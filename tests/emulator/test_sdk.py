@@ -1,15 +1,19 @@
 """The official SDK 2.5.3, unchanged, over real sockets."""
 
 import asyncio
+import inspect
 import io
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import av
+import httpx
 import pytest
 import standardwebhooks
 import svix
+from starlette.routing import Match
 from videogen import AsyncVideoGen, VideoGen, VideoGenError, verify_webhook_signature
 
 from receiver.emulator import Knobs, create_emulator, media
@@ -177,3 +181,107 @@ async def test_the_async_client_works_as_well(stage: Stage) -> None:
     async with AsyncVideoGen(api_key="x", base_url=stage.url) as sdk:
         done = await sdk.tools.generate_sound_effect_and_wait(prompt="rain", **FAST)
         assert (await sdk.download_file(done["results"][0]["file_id"]))[:4] == b"RIFF"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["script_to_video", "voiceover_to_video", "slideshow_to_video", "prompt_to_video_clip", "video_to_video"],
+)
+async def test_every_workflow_can_be_waited_for_and_its_project_exported(stage: Stage, name: str) -> None:
+    run = await stage.call(getattr(stage.sdk.workflows, f"{name}_and_wait"), prompt="a", **FAST)
+    assert (run["status"], run["workflow_type"]) == ("succeeded", name.upper())
+    export = await stage.call(stage.sdk.projects.export_and_wait, project_id=run["project_id"], **FAST)
+    content = await stage.call(stage.sdk.download_file, export["export_file_id"])
+    with av.open(io.BytesIO(content)) as file:
+        assert list(file.decode(video=0))
+    listed = await stage.call(stage.sdk.projects.list_project_exports, project_id=run["project_id"])
+    assert [each["export_id"] for each in listed["exports"]] == [export["export_id"]]
+
+
+async def test_remixes_interchanges_imports_and_messages_can_be_waited_for(stage: Stage) -> None:
+    sdk, call = stage.sdk, stage.call
+    project = (await call(sdk.workflows.script_to_video_and_wait, script="a", **FAST))["project_id"]
+    actions = [{"type": "ENABLE_CAPTIONS"}, {"type": "CONVERT_IMAGES_TO_VIDEOS"}]
+    remixed = await call(sdk.projects.remix_and_wait, project_id=project, remix_actions=actions, **FAST)
+    assert {action["type"] for action in remixed["remix_actions"]} == {action["type"] for action in actions}
+    for done in (
+        await call(sdk.projects.create_timeline_interchange_and_wait, project_id=project, **FAST),
+        await call(sdk.files.create_file_url_import_and_wait, url="https://example.com/a.png", **FAST),
+        await call(sdk.assistant.start_assistant_chat_and_wait, prompt="a", **FAST),
+    ):
+        assert done["status"] == "succeeded"
+    assistant = done["assistant_id"]
+    sent = await call(sdk.assistant.send_assistant_message_and_wait, assistant_id=assistant, content="b", **FAST)
+    acted = await call(sdk.assistant.act_on_assistant_action_and_wait, assistant, "action", **FAST)
+    known = await call(sdk.assistant.get_assistant, assistant_id=assistant)
+    assert known["messages"] == [done, sent, acted]
+    assert (await call(sdk.text.generate_text, prompt="a"))["text"]
+
+
+async def test_a_run_is_listed_and_cancelled_and_a_project_found(stage: Stage) -> None:
+    workflows, call = stage.sdk.workflows, stage.call
+    started = await call(workflows.script_to_video, script="a")
+    assert await call(workflows.cancel_workflow_run, workflow_run_id=started["workflow_run_id"]) == {
+        "workflow_run_id": started["workflow_run_id"]
+    }
+    await stage.account.settled()
+    (run,) = (await call(workflows.list_workflow_runs, limit=5, self_only=True))["workflow_runs"]
+    assert run["status"] in ("cancelled", "succeeded")
+    (project,) = (await call(stage.sdk.projects.list_projects))["projects"]
+    assert await call(stage.sdk.projects.get_project, project_id=started["project_id"]) == project
+
+
+async def test_no_method_of_the_sdk_leads_nowhere(stage: Stage) -> None:
+    routes = create_emulator().routes
+    names = (
+        "account",
+        "tools",
+        "workflows",
+        "projects",
+        "files",
+        "webhooks",
+        "entities",
+        "assistant",
+        "resources",
+        "text",
+    )
+    asked = []
+    for resource in (type(getattr(stage.sdk, name)) for name in names):
+        for name, method in inspect.getmembers(resource, inspect.isfunction):
+            if name.startswith("_") or name.endswith("_and_wait"):
+                continue
+            source = inspect.getsource(method)
+            path = re.sub("{(\\w+)}", "x", re.findall(r"format_path\('([^']+)'", source)[0])
+            verb = re.findall(r"method='(\w+)'", source)[0]
+            asked.append((name, {"type": "http", "method": verb, "path": path}))
+    assert len(asked) > 50
+    assert [name for name, scope in asked if not any(route.matches(scope)[0] is Match.FULL for route in routes)] == []
+
+
+async def test_entities_are_made_changed_and_put_away(stage: Stage) -> None:
+    entities, call = stage.sdk.entities, stage.call
+    made = await call(entities.create_entity, name="Kim", entity_type="ACTOR")
+    entity = made["entity_id"]
+    assert (await call(entities.update_entity, entity_id=entity, name="Kit"))["name"] == "Kit"
+    added = await call(entities.add_entity_reference, entity_id=entity, file_id="vg_file_a")
+    assert added["references"] == [{"file_id": "vg_file_a"}]
+    assert (await call(entities.remove_entity_reference, entity_id=entity, file_id="vg_file_a"))["references"] == []
+    assert (await call(entities.get_entity, entity_id=entity))["name"] == "Kit"
+    await call(entities.archive_entity, entity_id=entity)
+    with pytest.raises(VideoGenError) as caught:
+        await call(entities.get_entity, entity_id=entity)
+    assert caught.value.status == 404
+
+
+async def test_a_file_is_found_and_shown_to_everybody(stage: Stage) -> None:
+    sdk, call = stage.sdk, stage.call
+    picture = media.picture(width=64, height=64).content
+    file = (await call(sdk.upload_file, io.BytesIO(picture), display_name="Boat.png", poll_interval_ms=5))["file_id"]
+    await stage.account.settled()
+    assert [each["file_id"] for each in (await call(sdk.files.search_files, query="boat"))["files"]] == [file]
+    shown = await call(sdk.create_public_preview, file, poll_interval_ms=5, wait_for_embed_playback_id=True)
+    assert shown["static_public_preview_source"]["expires_at"] is None
+    url = shown["static_public_preview_source"]["url"]
+    assert (await call(httpx.get, url, trust_env=False)).content == picture
+    hidden = await call(sdk.files.disable_public_preview, file_id=file)
+    assert hidden["static_public_preview_source"] is None

@@ -6,7 +6,7 @@ import sys
 import time
 
 
-def test_the_demo_shows_four_jobs_with_their_files_within_20_seconds(tmp_path):
+def test_the_demo_shows_all_providers_a_chain_and_a_lost_webhook_within_20_seconds(tmp_path):
     began = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-m", "receiver", "demo"],
@@ -19,7 +19,16 @@ def test_the_demo_shows_four_jobs_with_their_files_within_20_seconds(tmp_path):
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert time.monotonic() - began < 20
-    for tool in ("text-to-speech", "generate-sound-effect", "generate-video-clip", "generate-avatar"):
-        assert f"← job.succeeded for {tool}: download done" in ended.stdout
+    for told in (
+        "videogen text-to-speech succeeded by webhook",
+        "videogen generate-sound-effect succeeded by webhook",
+        "videogen generate-video-clip succeeded by webhook",
+        "videogen generate-avatar succeeded by webhook",
+        "videogen generate-music succeeded recovered",
+        "finevoice sfx-generation succeeded asked for",
+        "videogenapi text-to-video succeeded asked for",
+    ):
+        assert f"← {told}" in ended.stdout
+    assert "Webhooks that never came, and were asked for instead: 1 at videogen." in ended.stdout
     files = list((tmp_path / "demo" / "files").glob("**/*"))
-    assert sorted(path.suffix for path in files if path.suffix != ".json") == [".mp4", ".mp4", ".wav", ".wav"]
+    assert sorted(path.suffix for path in files if path.suffix != ".json") == [".mp4"] * 3 + [".wav"] * 4

@@ -488,7 +488,7 @@ PROJECT = "vg_proj_9tRk4nQ2sZ8yP5vM3xB7wd"
             {"projectId": PROJECT},
             {"remixActionIds": ["r1", "r2"]},
             f"/v1/projects/{PROJECT}/remix",
-            "r1,r2",
+            f"{PROJECT}:r1,r2",
         ),
         (
             "timeline-interchange",
@@ -585,17 +585,34 @@ async def test_an_answer_without_a_status_is_an_error(api, server):
 async def test_a_remix_ends_when_all_its_actions_have(api, server, statuses, standing):
     actions = [{"remixActionId": f"r{at}", "status": status} for at, status in enumerate(statuses)]
     server.will(httpx.Response(200, json={"remixActions": [*actions, {"remixActionId": "other", "status": "running"}]}))
-    answer = await api.ask("r0,r1", tool("remix-project"), {"projectId": "p"})
+    answer = await api.ask("p:r0,r1", tool("remix-project"), {})
     assert answer.standing == standing
     if answer.body:
         reading = read(answer.body)
-        assert (reading.kind, reading.job_id, reading.tool) == (f"job.{standing}", "r0,r1", "PROJECT_REMIX")
+        assert (reading.kind, reading.job_id, reading.tool) == (f"job.{standing}", "p:r0,r1", "PROJECT_REMIX")
+
+
+async def test_a_remix_that_makes_a_new_project_is_asked_about_there(api, server):
+    server.will(httpx.Response(202, json={"projectId": "new", "remixActionIds": ["r1"]}))
+    parameters = {"projectId": "old", "remixActions": [{}], "saveAsNewProject": True}
+    taken = await api.submit(tool("remix-project"), parameters)
+    server.will(httpx.Response(200, json={"remixActions": [{"remixActionId": "r1", "status": "succeeded"}]}))
+    assert (await api.ask(taken.job_id, tool("remix-project"), parameters)).standing == "succeeded"
+    assert server.asked[-1] == "GET /v1/projects/new/remix-actions"
+
+
+async def test_an_imported_file_is_an_output(api, server):
+    file = {"fileId": "f1", "type": "IMAGE", "downloadUrl": "https://x.example/a.png"}
+    server.will(httpx.Response(200, json={"fileImportId": "i1", "status": "succeeded", "file": file}))
+    answer = await api.ask("i1", tool("import-file"), {})
+    [output] = read(answer.body).outputs
+    assert (output.id, output.url) == ("f1", "https://x.example/a.png")
 
 
 async def test_what_is_asked_by_its_project_needs_one(api, server):
     assert (await refused(api.ask(EXPORT, None, {}))).status == 404
     server.will(httpx.Response(200, json={"remixActions": []}))
-    assert (await refused(api.ask("r1", tool("remix-project"), {"projectId": "p"}))).status == 404
+    assert (await refused(api.ask("p:r1", tool("remix-project"), {}))).status == 404
 
 
 async def test_the_newest_jobs_of_a_tool_are_told_apart_by_type(api, server):

@@ -53,7 +53,7 @@ def _body(data: Mapping[str, Any], work: Work, standing: Standing, *, job_id: st
 
 def _together(actions: Sequence[Mapping[str, Any]], job_id: str) -> dict[str, Any]:
     """Return the remix actions of one job as one thing: it ends when all have, and well only if all did."""
-    ids = job_id.split(",")
+    ids = job_id.rpartition(":")[2].split(",")
     mine = [action for action in actions if action.get("remixActionId") in ids]
     if len(mine) < len(ids):
         raise ProviderError("VideoGen does not list these remix actions", status=404)

@@ -17,7 +17,7 @@ from ..wire import mappings, name
 from . import outputs
 from .answer import answer
 from .tools import work_for
-from .work import EXECUTION, MESSAGE, Work, work_of
+from .work import EXECUTION, MESSAGE, REMIX, Work, work_of
 
 BASE_URL = "https://api.videogen.io"
 
@@ -85,7 +85,9 @@ class VideoGenApi:
         found = ",".join(filter(None, map(name, ids))) if isinstance(ids, list) else name(ids)
         if not found:
             raise ProviderError("VideoGen took the job but did not say under which id", status=202)
-        return Submission(job_id=found)
+        # A remix is asked about in the project that it makes, which need not be the one it was made from.
+        made_in = name(answered.get("projectId")) or parameters.get("projectId")
+        return Submission(job_id=f"{made_in}:{found}" if work is REMIX else found)
 
     async def ask(self, job_id: str, tool: Tool | None, parameters: Mapping[str, Any]) -> Answer:
         """Return how a job stands. Without a tool, its id tells what sort of work it is."""
@@ -127,6 +129,8 @@ class VideoGenApi:
         raise ProviderError(f"VideoGen's list at {path} does not end", status=200)
 
     async def _asked(self, job_id: str, work: Work, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        if work is REMIX:
+            parameters = {"projectId": job_id.partition(":")[0]}
         if "{projectId}" in work.ask and "projectId" not in parameters:
             raise ProviderError("VideoGen is asked for this by its project, which is not known here", status=404)
         return await self._connection.ask("GET", _filled(work.ask, {**parameters, "id": job_id})[0])

@@ -14,6 +14,8 @@ def of_job(job: Mapping[str, Any]) -> tuple[Output, ...]:
     """
     found = [(_file_id(result), result) for result in mappings(job.get("results"))]
     found.append((name(job.get("exportFileId")), dict(job)))
+    if "exportFileId" not in job and "results" not in job:  # an imported file, most likely
+        found.append((_file_id(job), dict(job)))
     return tuple(_output(file_id, result) for file_id, result in found if file_id)
 
 

@@ -1,7 +1,7 @@
 """The sorts of asynchronous work at VideoGen: where each is started, asked about and listed, and how its end is told.
 
-Source: https://docs.videogen.io (read 2026-10). A remix of several actions is one job here, under their ids joined
-by commas.
+Source: https://docs.videogen.io (read 2026-10). A remix is one job here: its id is that of the project it is made in, a
+colon, and the ids of its actions joined by commas.
 """
 
 from dataclasses import dataclass
