@@ -11,7 +11,7 @@ demo: $(VENV)/.run ## three jobs from submission to file, offline, in seconds
 	$(BIN)/receiver demo
 
 test: $(VENV)/.dev check ## linters, types, import rules, all tests, branch coverage
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 check: $(VENV)/.dev ## linters, types and import rules only
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ from .tracker import new_job
 from .vault import new_key
 
 #: Seconds after which the demo has failed.
-PATIENCE = 20.0
+PATIENCE = 30.0
 
 console = Console()
 

@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         description="Encrypts stored signing secrets. Several, newest first, with commas, while one is replaced.",
     )
     admin_token: SecretStr | None = Field(
-        None, min_length=20, description="Opens the API at `/api/v1`; without it nothing there answers. Make one up."
+        None, description="Opens the API at `/api/v1`; without it nothing there answers. Make one up."
     )
     handlers: Listed = Field(
         ("handlers",), description="Folders and modules with handlers, separated by commas. Plugins are found anyway."
@@ -159,6 +159,13 @@ class Settings(BaseSettings):
         if "PORT" in os.environ:
             values.setdefault("host", "0.0.0.0")  # noqa: S104 - a platform that gives a port routes to all addresses
         return values
+
+    @field_validator("admin_token")
+    @classmethod
+    def _hard_to_guess(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < 20:
+            raise ValueError("must have 20 characters or more: make one up that nobody can guess")
+        return token
 
     @field_validator("database_url")
     @classmethod

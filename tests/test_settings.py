@@ -48,7 +48,8 @@ def example(name):
             return "one, two,", ("one", "two")
         case Path():
             return "elsewhere", Path("elsewhere")
-    return "some text", SecretStr("some text") if SecretStr in get_args(field.annotation) else "some text"
+    text = "some text that is long enough"
+    return text, SecretStr(text) if SecretStr in get_args(field.annotation) else text
 
 
 # Reading

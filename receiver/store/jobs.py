@@ -175,7 +175,9 @@ class Jobs:
 
         def act(connection: Connection) -> JobTurn:
             now = self._database.time(connection)
-            lost = [change for change in changes if not self._change(connection, change, now)]
+            # In the order in which events lock them: else two workers might wait for each other.
+            ordered = sorted(changes, key=lambda change: (change.job.source, change.job.job_id or ""))
+            lost = [change for change in ordered if not self._change(connection, change, now)]
             if not self._database.is_sqlite and at_once:
                 # Two workers that count at the same moment would both find room.
                 connection.execute(select(func.pg_advisory_xact_lock(_COUNTING)))
