@@ -148,7 +148,8 @@ class Settings(BaseSettings):
         default_factory=dict,
         exclude=True,
         description="Per provider: `<NAME>_API_KEY`, `<NAME>_BASE_URL`, `<NAME>_WEBHOOK_SECRET` "
-        "(several, newest first, separated by commas) and `<NAME>_JOBS_AT_ONCE`, e.g. `VIDEOGEN_API_KEY`.",
+        "(several, newest first, separated by commas) and `<NAME>_JOBS_AT_ONCE`, e.g. `VIDEOGEN_API_KEY`; and for "
+        "[other providers](docs/sources.md) `<NAME>_WEBHOOK_SCHEME` and `<NAME>_WEBHOOK_CONFIRMED`.",
     )
 
     @model_validator(mode="before")

@@ -95,7 +95,7 @@ PROFILES = (
         name="replicate", scheme=STANDARD, certainty="confirmed",
         facts="https://replicate.com/docs/topics/webhooks/verify-webhook",
         job="/id", state="/status", ends=_ends("succeeded", "failed", "canceled"),
-        outputs="/output/*", error="/error", occurred="/completed_at",
+        outputs="/output/*", error="/error",
     ),
     Profile(
         name="openai", scheme=STANDARD, certainty="confirmed",
@@ -111,7 +111,7 @@ PROFILES = (
         outputs="/data/output_file_uri", error="/data/error_message",
     ),
     Profile(
-        name="gemini_jwt", scheme=Scheme(kind="jwt", header="webhook-signature", trust="sender"), certainty="unknown",
+        name="gemini_jwt", scheme=Scheme(kind="jwt", header="webhook-signature", trust="id"), certainty="unknown",
         facts="https://ai.google.dev/gemini-api/docs/webhooks",
         doubts="what `aud` is, and whether the token binds the body",
         event="/type", job="/data/id", state="/type",
@@ -151,7 +151,7 @@ PROFILES = (
         ),
         certainty="confirmed", facts="https://docs.fal.ai/model-apis/model-endpoints/webhooks",
         job="/request_id", state="/status", ends=_ends("ok", "error"),
-        outputs="/payload/images/*/url|/payload/video/url|/payload/audio/url", error="/error",
+        outputs="/payload/images/*/url|/payload/video/url", error="/error",
     ),
     Profile(
         name="openrouter", scheme=stripe_like("x-openrouter-signature", template="{ts},{body}"),
@@ -171,8 +171,7 @@ PROFILES = (
         name="mux", scheme=stripe_like("mux-signature"), certainty="confirmed",
         facts="https://www.mux.com/docs/core/verify-webhook-signatures",
         event="/type", job="/object/id|/data/id", state="/type",
-        ends=_ends("video.asset.ready", "video.asset.errored"), error="/data/errors/messages/*",
-        occurred="/created_at",
+        ends=_ends("video.asset.ready", "video.asset.errored"),
     ),
     Profile(
         name="sync", scheme=stripe_like("sync-signature"), certainty="unknown",
@@ -213,7 +212,8 @@ PROFILES = (
             kind="hash", digest="sha1", template="{body}{ts}{secret}", header="x-cld-signature",
             stamp="x-cld-timestamp", past=7200,
         ),
-        certainty="told", facts="https://pypi.org/project/cloudinary/",
+        certainty="unknown", facts="https://pypi.org/project/cloudinary/",
+        doubts="where its JSON has the event and the job",
         event="/notification_type", job="/asset_id", state="/notification_type", ends={},
     ),
     Profile(
@@ -227,7 +227,8 @@ PROFILES = (
         error="/data/failMsg|/msg",
     ),
     Profile(
-        name="assemblyai", scheme=bearer("x-webhook-token"), certainty="confirmed",
+        name="assemblyai", scheme=bearer("x-webhook-token"), certainty="unknown",
+        doubts="the name of the header: you choose it there, and it must be x-webhook-token",
         facts="https://github.com/AssemblyAI/assemblyai-api-spec",
         job="/transcript_id", state="/status", ends=_ends("completed", "error"),
     ),

@@ -38,7 +38,7 @@ READ = [
      "no reason given"),
     ("elevenlabs", {"type": "post_call_audio", "data": {"conversation_id": "j"}}, None, "j", []),
     ("mux", {"type": "video.asset.errored", "object": {"id": "j"}, "data": {"errors": {"messages": ["no"]}}}, "failed",
-     "j", "no"),
+     "j", "no reason given"),
     ("sync", {"id": "j", "status": "COMPLETED", "outputUrl": "https://s/a"}, "succeeded", "j", ["https://s/a"]),
     ("heygen", {"event_type": "avatar_video.success", "event_data": {"video_id": "j", "url": "https://h/a"}},
      "succeeded", "j", ["https://h/a"]),
@@ -113,14 +113,14 @@ def test_a_profile_is_in_use_once_its_secret_is_set():
 
 @pytest.mark.parametrize("name", [profile.name for profile in PROFILES if profile.certainty == "unknown"])
 def test_what_is_not_known_for_sure_is_off_until_somebody_confirms_it(name):
-    if KNOWN[name].scheme.kind == "none":
+    if KNOWN[name].scheme.trust in ("nothing", "id"):
         return
     with pytest.raises(ConfigError, match=f"{name.upper()}_WEBHOOK_CONFIRMED=1"):
         in_use({name: provider()})
     assert name in in_use({name: provider(webhook_confirmed="1")})
 
 
-@pytest.mark.parametrize("name", ["minimax", "luma", "kling", "shotstack", "creatomate", "tavus", "kie"])
+@pytest.mark.parametrize("name", ["minimax", "luma", "kling", "shotstack", "creatomate", "tavus", "kie", "gemini_jwt"])
 def test_who_does_not_sign_the_body_stays_refused_even_if_confirmed(name):
     with pytest.raises(ConfigError, match="cannot be trusted"):
         in_use({name: provider(webhook_confirmed="1")})
