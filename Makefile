@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: $(VENV)/.run ## three jobs from submission to file, offline, in seconds
+demo: $(VENV)/.run ## seven jobs from submission to file, offline, in seconds
 	$(BIN)/receiver demo
 
 test: $(VENV)/.dev check ## linters, types, import rules, all tests, branch coverage

@@ -37,12 +37,15 @@ LEASE = 90.0
 #: Refusals that say nothing about the job: the key, a time-out, a conflict, too early, too many.
 _NOT_THE_JOB = (401, 408, 409, 425, 429)
 
-#: Seconds until we look again for a sending whose outcome is unknown, times the looks so far; and how many
-#: looks that find nothing mean that it was not taken.
-LOOK_AGAIN, LOOKS = 10.0, 4
+#: Seconds until we look again for a sending whose outcome is unknown, times the looks so far; and the seconds after
+#: it that a list must not have it for it to count as not taken.
+LOOK_AGAIN, NOT_TAKEN = 10.0, 100.0
 
 #: Answers in a row that say a job does not exist before it counts as lost: it may not be visible yet.
 UNKNOWN = 6
+
+#: The status of a job of which the last answer said so.
+NOT_FOUND = "not found"
 
 #: Seconds that a job of an unknown tool is taken to need.
 UNKNOWN_USUAL = 60.0
@@ -204,6 +207,8 @@ class Tracker:
             return await self._conclude(job, "job.withdrawn", "cancelled before it was sent")
         if tool is None:
             return await self._conclude(job, "job.refused", f"{job.source} has no tool {job.tool}")
+        # Looked up before: nothing that can fail lies between the provider's answer and its record.
+        wait = await self._next(job, tool, age=0.0)
         try:
             taken = await client.submit(tool, job.parameters)
         except ProviderError as error:
@@ -214,7 +219,7 @@ class Tracker:
         values: Values = {"job_id": job_id, "state": "submitted", "error": None, "failures": 0}
         if taken.answer is not None:
             return values | await self._answered(job, tool, taken.answer, job_id=job_id)
-        return values | {"due_at": self._now + await self._next(job, tool, age=0.0)}
+        return values | {"due_at": self._now + wait}
 
     async def _not_taken(self, job: Job, error: ProviderError) -> Values:
         values = self._trouble(job, error)
@@ -232,7 +237,10 @@ class Tracker:
             text = "cancelled while nobody knew whether its provider had it; it may be made all the same"
             return await self._conclude(job, "job.withdrawn", text)
         tool = find_tool(self._sources[job.source], job.tool)
-        listed = await self._asking(job).recent(tool) if tool else None
+        try:
+            listed = await self._asking(job).recent(tool) if tool else None
+        except ProviderError as error:
+            return await self._stay_uncertain(job, _short(error))
         if listed is None:
             text = f"{job.source} has no list that would tell whether it has this job: it is not sent again"
             return await self._stay_uncertain(job, text)
@@ -240,8 +248,8 @@ class Tracker:
         # The list is in order of time: what comes after a job that we knew before is older than this one.
         newer = listed[: next((at for at, one in enumerate(listed) if one in known), len(listed))]
         if not newer:
-            if job.failures >= LOOKS:
-                log.warning("job_sent_again", looks=job.failures)
+            if self._now - (job.submitted_at or job.created_at) >= NOT_TAKEN:
+                log.warning("job_sent_again")
                 return {"state": "waiting", "submitted_at": None, "failures": 0, "due_at": self._now}
             return {"state": "uncertain", "failures": job.failures + 1, "due_at": self._look_again(job)}
         if len(newer) > 1 or await self._store.jobs.uncertain(job.source, job.tool) > 1:
@@ -276,11 +284,17 @@ class Tracker:
         try:
             answer = await client.ask(job.job_id, tool, job.parameters)
         except ProviderError as error:
-            if error.status == 404 and job.failures + 1 >= UNKNOWN:
-                return told | await self._conclude(job, "job.lost", f"{job.source} does not know this job: {error}")
-            if error.status != 404:
+            values |= self._trouble(job, error)
+            if error.status == 404:
+                # Counted by themselves: other trouble says nothing about the job.
+                times = job.failures + 1 if job.status == NOT_FOUND else 1
+                if times >= UNKNOWN:
+                    return told | await self._conclude(job, "job.lost", f"{job.source} does not know this job: {error}")
+                values |= {"status": NOT_FOUND, "failures": times}
+            else:
                 self._rest(job.source, error)
-            return told | await self._unless_overdue(job, values | self._trouble(job, error))
+                values |= {"status": None} if job.status == NOT_FOUND else {}
+            return told | await self._unless_overdue(job, values)
         return values | {"error": None, "failures": 0} | told | await self._answered(job, tool, answer)
 
     async def _cancel(self, job: Job, client: Client, tool: Tool | None) -> Values:
@@ -313,6 +327,8 @@ class Tracker:
 
     async def _settle(self, job: Job) -> Values:
         """Ask who is right when two different ends were told. The job stays as it is."""
+        if job.conflict is None:
+            return {"due_at": None}
         assert job.job_id is not None  # noqa: S101 - only what a provider told about can contradict itself
         tool = find_tool(self._sources[job.source], job.tool)
         try:
@@ -346,10 +362,21 @@ class Tracker:
             headers="",
             body=body,
         )
-        [added] = await self._store.events.add([arrival])
-        log.info("job_ended", standing=standing, road=road, event_id=added.event_id, status=added.status)
+        event_id = await self._stored(arrival)
+        log.info("job_ended", standing=standing, road=road, event_id=event_id)
         self._told()
-        return added.event_id
+        return event_id
+
+    async def _stored(self, arrival: Arrival) -> str:
+        """Store an event. A provider may tell it once only, so a store that does not answer is waited for."""
+        while True:
+            try:
+                [added] = await self._store.events.add([arrival])
+            except Unavailable as error:
+                log.error("store_unavailable", error=str(error))
+                await asyncio.sleep(POLL)
+            else:
+                return added.event_id
 
     async def _conclude(
         self, job: Job, type: str, message: str, *, code: str | None = None, reference: str | None = None

@@ -8,13 +8,13 @@ import pytest
 
 from receiver.emulator import Knobs, create_emulator
 from receiver.emulator.faults import Faults
-from receiver.errors import BadParameters, ConfigError, ProviderError
+from receiver.errors import BadParameters, ConfigError, ProviderError, Unavailable
 from receiver.recall import event_of
 from receiver.registry import find_sources
 from receiver.settings import Settings
 from receiver.sources import Submission
 from receiver.store import Arrival, NewJob
-from receiver.tracker import LOOKS, UNKNOWN, Tracker, new_job
+from receiver.tracker import UNKNOWN, Tracker, new_job
 
 from .studio import ASKED, CALLED, Studio, answer, body
 
@@ -278,12 +278,12 @@ async def test_after_an_unknown_outcome_the_job_is_looked_for_before_it_is_sent_
 
 async def test_a_job_that_its_provider_has_not_got_is_sent_again(store, studio, track, submit, clock):
     job_id = await submit()
-    studio.replies = [ProviderError("bad gateway", status=502), *[[]] * LOOKS, Submission(job_id="s1")]
-    for _ in range(LOOKS + 3):
+    studio.replies = [ProviderError("bad gateway", status=502), [], [], Submission(job_id="s1")]
+    for seconds in (30, 80, 1, 0):
         await track()
-        clock.turn(60)
+        clock.turn(seconds)
     assert (await store.jobs.get(job_id)).job_id == "s1"
-    assert [call[0] for call in studio.calls] == ["submit", *["recent"] * LOOKS, "submit"]
+    assert [call[0] for call in studio.calls] == ["submit", "recent", "recent", "submit"]
 
 
 @pytest.mark.parametrize("listed", [None, ["s3", "s2"]])
@@ -617,3 +617,79 @@ async def test_a_bug_in_a_source_ends_neither_the_tracker_nor_the_job(store, stu
     clock.turn(91)
     await track()
     assert (await store.jobs.get(job_id)).state == "succeeded"
+
+
+async def test_a_job_that_was_taken_is_recorded_although_the_store_failed_in_between(
+    store, studio, track, submit, monkeypatch
+):
+    job_id = await submit(ASKED)
+
+    async def gone(*_):
+        raise Unavailable("the store does not answer")
+
+    async def taken(tool, parameters):
+        monkeypatch.setattr(store.jobs, "took", gone)
+        return Submission(job_id="s1")
+
+    studio.submit = taken
+    await track()
+    assert (await store.jobs.get(job_id)).job_id == "s1"
+
+
+async def test_what_a_provider_told_once_is_kept_until_the_store_takes_it(store, studio, track, submit, monkeypatch):
+    job_id = await submit(ASKED)
+    studio.replies = [Submission(job_id=None, answer=answer("", "succeeded"))]
+    add, failures = store.events.add, [1, 1, 1]
+
+    async def failing(arrivals):
+        if failures:
+            failures.pop()
+            raise Unavailable("the store does not answer")
+        return await add(arrivals)
+
+    monkeypatch.setattr(store.events, "add", failing)
+    monkeypatch.setattr("receiver.tracker.POLL", 0)
+    await track()
+    assert (await store.jobs.get(job_id)).state == "succeeded"
+
+
+async def test_failures_before_a_sending_do_not_shorten_the_search_after_it(store, studio, track, submit, clock):
+    job_id = await submit()
+    studio.replies = [ProviderError("slow down", status=429)] * 8
+    for _ in range(8):
+        await track()
+        clock.turn(400)
+    studio.replies = [ProviderError("no answer"), [], ProviderError("list is down", status=503), []]
+    for _ in range(4):
+        await track()
+        clock.turn(20)
+    assert (await store.jobs.get(job_id)).state == "uncertain"
+    assert [call[0] for call in studio.calls].count("submit") == 9
+
+
+async def test_other_trouble_does_not_count_towards_a_job_being_unknown(store, studio, track, submit, clock):
+    job_id = await submit(ASKED)
+    studio.replies = [Submission(job_id="s1")]
+    await track()
+    trouble = [ProviderError("down", status=503)] * UNKNOWN + [ProviderError("no such task", status=404)]
+    for failure in trouble:
+        studio.replies = [failure]
+        clock.turn(400)
+        await track()
+    assert (await store.jobs.get(job_id)).state == "submitted"
+
+
+async def test_a_cancel_that_comes_while_a_job_ends_changes_nothing(store, studio, track, submit, clock):
+    job_id = await submit(ASKED)
+    studio.replies = [Submission(job_id="s1")]
+    await track()
+
+    async def ends(id, tool, parameters):
+        await store.jobs.cancel(job_id)
+        return answer("s1", "succeeded")
+
+    studio.ask = ends
+    clock.turn(20)
+    await track()
+    job = await store.jobs.get(job_id)
+    assert (job.state, job.due_at, job.conflict) == ("succeeded", None, None)

@@ -93,7 +93,7 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve", help="Keep everything running afterwards.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its database and files.")] = Path("demo"),
 ) -> None:
-    """Show three jobs from submission to file, offline, against the emulator."""
+    """Show seven jobs at three emulated providers, from submission to file."""
     raise typer.Exit(run_demo(folder, keep_serving=serve))
 
 

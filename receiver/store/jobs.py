@@ -194,7 +194,7 @@ class Jobs:
         job, values = change.job, dict(change.values)
         if values.get("job_id") and job.job_id is None:
             values |= _told_early(connection, job, values["job_id"])
-        if "due_at" in values and job.cancel_at is None:
+        if values.get("due_at") is not None and job.cancel_at is None:
             # Somebody may have asked for its end while we asked how it stands.
             values["due_at"] = case((jobs.c.cancel_at.is_not(None), now), else_=values["due_at"])
         mine = and_(jobs.c.id == job.id, jobs.c.token == job.token)
