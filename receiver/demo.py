@@ -24,7 +24,7 @@ from .errors import ReceiverError
 from .outbound import create_client
 from .registry import find_sources
 from .settings import Provider, Settings
-from .sources.videogen import VideoGen, VideoGenApi
+from .sources.videogen import Api, VideoGen
 from .store import Job, Store
 from .tracker import new_job
 from .vault import new_key
@@ -118,7 +118,7 @@ async def _demo(folder: Path, *, keep_serving: bool) -> int:
             async with _process(provider, log, "serve", "--port", str(settings.port)) as server:
                 await _answers(server, f"{settings.public_url}/readyz", log)
                 console.print(f"[bold]3[/] the receiver listens on {settings.public_url}")
-                jobs = await _journey(VideoGenApi(http, settings.provider("videogen")), store)
+                jobs = await _journey(Api(http, settings.provider("videogen")), store)
                 ok = _summary(jobs, folder, recovered=await store.jobs.recovered())
                 if not ok:
                     console.print(f"[bold red]Not everything arrived within {PATIENCE:.0f} s.[/] See {log}")
@@ -164,7 +164,7 @@ def _prepare(folder: Path) -> tuple[Settings, dict[str, str]]:
     return settings, inherited | environment | provider
 
 
-async def _journey(api: VideoGenApi, store: Store) -> list[Shown]:
+async def _journey(api: Api, store: Store) -> list[Shown]:
     """Submit the jobs and show how they end. Return them as far as they came."""
     sources, metadata = find_sources(), {"actor": (await api.actors())[0]["entityId"]}
     for source, tool, parameters in WISHES:
@@ -185,7 +185,7 @@ async def _journey(api: VideoGenApi, store: Store) -> list[Shown]:
     return [shown[job_id] for job_id in sorted(shown)]
 
 
-async def _voice(api: VideoGenApi) -> str:
+async def _voice(api: Api) -> str:
     return next(str(voice["voiceId"]) for voice in await api.voices() if voice.get("supportsDirectToolExecution"))
 
 

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from receiver import doctor
 from receiver.doctor import examine
 from receiver.settings import Provider, Settings
-from receiver.store import Arrival, Refusal, Store
+from receiver.store import Arrival, NewJob, Refusal, Store
 from receiver.vault import new_key
 
 from .conftest import SECRET
@@ -162,3 +162,18 @@ async def test_handlers_that_do_not_import_are_wrong_and_none_is_a_note(settings
 async def test_a_disk_that_is_lost_at_each_deploy_is_wrong(settings_with, migrated, world, monkeypatch):
     monkeypatch.setenv("DYNO", "web.1")
     assert (await found(settings_with()))["settings"][0] == "wrong"
+
+
+async def test_a_provider_whose_api_is_not_known_is_not_looked_at_and_not_wrong(settings_with, migrated, world):
+    mux = Provider(webhook_secret=SecretStr("kR7mW2pX9qL4vN8tB3zY"), api_key=SecretStr("k"))
+    videogen = Provider(webhook_secret=SecretStr(SECRET))
+    checks = await found(settings_with(providers={"mux": mux, "videogen": videogen}))
+    state, text = checks["endpoints"]
+    assert state == "fine"
+    assert "mux: registered there by hand" in text
+
+
+async def test_jobs_that_nobody_looks_after_are_wrong(settings_with, migrated, world):
+    await migrated.jobs.add(NewJob(source="videogen", tool="GENERATE_MUSIC"))
+    state, text = (await found(settings_with()))["jobs"]
+    assert (state, text) == ("wrong", "1 waiting; not looked after without VIDEOGEN_API_KEY")

@@ -11,10 +11,14 @@ from ..errors import ConfigError
 from ..outbound import create_client
 from ..registry import find_sources, webhook_sources
 from ..settings import load
+from ..sources.profiles import PROFILES
 from ..store import Store
 from .output import Json, console, show
 
 app = typer.Typer(name="endpoints", help="Webhooks registered at providers.", no_args_is_help=True)
+
+#: Whose API the receiver does not know.
+BY_HAND = frozenset(profile.name for profile in PROFILES)
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
 SourceName = Annotated[str, typer.Option("--source", help="The provider, as in `receiver sources`.")]
@@ -105,6 +109,11 @@ def _with_registrar(name: str, work: Callable[[Registrar], Awaitable[Any]]) -> A
         settings = load()
         found = find_sources()
         sources = webhook_sources(found)
+        if name in BY_HAND:
+            raise ConfigError(
+                f"{name} is registered at the provider by hand: let it deliver to /webhooks/{name}, and put the secret "
+                f"it gives you into {name.upper()}_WEBHOOK_SECRET"
+            )
         if name not in found:
             raise ConfigError(f"no source is called {name}: there are {', '.join(found)}")
         if name not in sources:

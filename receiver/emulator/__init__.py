@@ -37,7 +37,7 @@ def create_emulator(
         client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=TIMEOUT, transport=transport)
         async with client, Background() as background:
             app.state.videogen = VideoGen(knobs=knobs, clock=clock, client=client, background=background)
-            app.state.finevoice = finevoice.FineVoice(knobs=knobs, clock=clock, background=background)
+            app.state.finevoice = finevoice.FineVoice(knobs=knobs, background=background)
             app.state.videogenapi = videogenapi.VideoGenApi(knobs=knobs, clock=clock, background=background)
             yield
 

@@ -55,13 +55,12 @@ class Task:
 class FineVoice:
     """One emulated account. `app.state.finevoice`, while the app runs."""
 
-    def __init__(self, *, knobs: Knobs, clock: Callable[[], float], background: Background) -> None:
+    def __init__(self, *, knobs: Knobs, background: Background) -> None:
         self.faults = Faults(knobs)
         self.vocabulary: Vocabulary = "numbers"
         self.tasks: dict[str, Task] = {}
         self.asked: list[str] = []  #: the ids that were asked about, in order
         self._knobs = knobs
-        self._clock = clock
         self._background = background
 
     async def submit(self, path: str, parameters: Mapping[str, Any], *, origin: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The providers that are known as data. What a fact is worth stands beside it; nothing here is guessed.
+"""The providers that are known as data, and how sure each is. What is open is left out, or named in `doubts`.
 
 A profile is used once `<NAME>_WEBHOOK_SECRET` is set. One whose facts are not sure also wants
 `<NAME>_WEBHOOK_CONFIRMED=1` from somebody who has seen a delivery verify. Providers that sign nothing, or less than the
@@ -74,7 +74,7 @@ def _ends(succeeded: str, failed: str = "", cancelled: str = "") -> Ends:
 
 
 def _plain(name: str, scheme: Scheme, facts: str) -> Profile:
-    """Return the profile of a sender of whom only the way it signs is known: read where most have it."""
+    """Return the profile of a sender of whom only the way it signs is known. It is read by a convention of ours."""
     return Profile(
         name=name,
         scheme=scheme,
@@ -101,14 +101,13 @@ PROFILES = (
         name="openai", scheme=STANDARD, certainty="confirmed",
         facts="https://platform.openai.com/docs/guides/webhooks",
         event="/type", job="/data/id", state="/type", ends=_ends("video.completed", "video.failed"),
-        occurred="/created_at",
     ),
     Profile(
         name="gemini", scheme=STANDARD, certainty="confirmed",
         facts="https://ai.google.dev/gemini-api/docs/webhooks",
         event="/type", job="/data/id", state="/type",
         ends=_ends("video.generated batch.succeeded", "batch.failed batch.expired", "batch.cancelled"),
-        outputs="/data/output_file_uri", error="/data/error_message",
+        error="/data/error_message",  # where its file is, its documents and the news about them tell differently
     ),
     Profile(
         name="gemini_jwt", scheme=Scheme(kind="jwt", header="webhook-signature", trust="id"), certainty="unknown",
@@ -116,7 +115,7 @@ PROFILES = (
         doubts="what `aud` is, and whether the token binds the body",
         event="/type", job="/data/id", state="/type",
         ends=_ends("video.generated batch.succeeded", "batch.failed batch.expired", "batch.cancelled"),
-        outputs="/data/output_file_uri", error="/data/error_message",
+        error="/data/error_message",
     ),
     Profile(
         name="higgsfield", scheme=STANDARD, certainty="confirmed",
@@ -158,7 +157,7 @@ PROFILES = (
         certainty="confirmed", facts="https://openrouter.ai/docs/guides/overview/multimodal/video-generation",
         event="/type", job="/data/id", state="/data/status",
         ends=_ends("completed", "failed expired", "cancelled"),
-        outputs="/data/unsigned_urls/*", error="/data/error/message|/data/error",
+        outputs="/data/unsigned_urls/*", error="/data/error",
     ),
     Profile(
         name="elevenlabs", scheme=stripe_like("elevenlabs-signature", label="v0", past=1800), certainty="confirmed",
@@ -183,7 +182,7 @@ PROFILES = (
         name="synthesia",
         scheme=Scheme(kind="hmac", template="{ts}.{body}", header="synthesia-signature", stamp="synthesia-timestamp"),
         certainty="unknown", facts="https://docs.synthesia.io/reference/verifying-synthesia-signatures",
-        doubts="whether the digest is hexadecimal",
+        doubts="whether the digest is hexadecimal, and whether there is a video.failed",
         event="/type", job="/data/id", state="/type", ends=_ends("video.completed", "video.failed"),
         outputs="/data/download",
     ),
@@ -203,8 +202,8 @@ PROFILES = (
         name="pyannote",
         scheme=Scheme(kind="hmac", template="v0:{ts}:{body}", header="x-signature", stamp="x-request-timestamp"),
         certainty="unknown", facts="https://docs.pyannote.ai/webhooks",
-        doubts="whether the digest is hexadecimal or base64",
-        job="/jobId", state="/status", ends=_ends("succeeded", "failed", "canceled"),
+        doubts="whether the digest is hexadecimal or base64, and how it tells a job's state (no end is read)",
+        job="/jobId", state="/status", ends={},
     ),
     Profile(
         name="cloudinary",
@@ -213,7 +212,7 @@ PROFILES = (
             stamp="x-cld-timestamp", past=7200,
         ),
         certainty="unknown", facts="https://pypi.org/project/cloudinary/",
-        doubts="where its JSON has the event and the job",
+        doubts="whether the digest is SHA-1, and where its JSON has the event and the job",
         event="/notification_type", job="/asset_id", state="/notification_type", ends={},
     ),
     Profile(
@@ -265,7 +264,7 @@ PROFILES = (
     ),
     Profile(
         name="shotstack", scheme=UNSIGNED, certainty="told", facts="https://community.shotstack.io/t/248",
-        job="/render|/id", state="/status", ends=_ends("done", "failed"), outputs="/url", error="/error",
+        job="/render|/id", state="/status", ends=_ends("done"), outputs="/url", error="/error",
     ),
     Profile(
         name="creatomate", scheme=UNSIGNED, certainty="unknown",

@@ -109,3 +109,9 @@ def test_sources_that_do_not_call_have_nothing_to_register(run):
     ended = run("--source", "finevoice", "--url", "https://x.example/webhooks/finevoice", command="register-webhook")
     assert ended.code == 2
     assert "finevoice sends no webhooks" in " ".join(ended.err.split())
+
+
+def test_a_provider_whose_api_is_not_known_is_registered_by_hand(run):
+    ended = run("--source", "mux", "--url", "https://x.example/webhooks/mux", command="register-webhook")
+    assert ended.code == 2
+    assert "put the secret it gives you into MUX_WEBHOOK_SECRET" in " ".join(ended.err.split())

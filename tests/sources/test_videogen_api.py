@@ -12,7 +12,7 @@ from receiver.errors import BadParameters, ConfigError, ProviderError
 from receiver.events import Output
 from receiver.settings import Provider
 from receiver.sources import Registered, Submission, Tool, connection, find_tool
-from receiver.sources.videogen import VideoGen, VideoGenApi
+from receiver.sources.videogen import Api, VideoGen
 from receiver.sources.videogen.reading import read
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "videogen" / "rest"
@@ -76,7 +76,7 @@ def server() -> Server:
 async def api(server: Server):
     # This client would follow redirects; ours must not, with a key in the header.
     async with httpx.AsyncClient(transport=httpx.MockTransport(server), follow_redirects=True) as http:
-        yield VideoGenApi(http, Provider(api_key=SecretStr(KEY)), clock=lambda: T0)
+        yield Api(http, Provider(api_key=SecretStr(KEY)), clock=lambda: T0)
 
 
 async def refused(call: Any) -> ProviderError:
@@ -365,7 +365,7 @@ async def test_a_refusal_that_repeats_secrets_is_told_without_them(api, server):
 
 async def test_the_very_key_is_cut_out_whatever_it_looks_like(server):
     async with httpx.AsyncClient(transport=httpx.MockTransport(server)) as http:
-        plain = VideoGenApi(http, Provider(api_key=SecretStr("hunter2!")))
+        plain = Api(http, Provider(api_key=SecretStr("hunter2!")))
         server.will(httpx.Response(401, json={"message": "hunter2! is no key"}))
         with pytest.raises(ProviderError) as caught:
             await plain.me()
@@ -427,7 +427,7 @@ async def test_a_server_that_hangs_is_left(monkeypatch):
         raise AssertionError
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(never)) as http:
-        error = await refused(VideoGenApi(http, Provider(api_key=SecretStr(KEY))).me())
+        error = await refused(Api(http, Provider(api_key=SecretStr(KEY))).me())
     assert error.status == 0
     assert "TimeoutError" in str(error)
 

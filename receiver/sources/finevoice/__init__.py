@@ -7,11 +7,11 @@ import httpx
 from ...events import Reading
 from ...settings import Provider
 from .. import Tool
-from .api import FineVoiceApi
+from .api import Api
 from .reading import read
 from .tools import TOOLS
 
-__all__ = ["FineVoice", "FineVoiceApi"]
+__all__ = ["Api", "FineVoice"]
 
 
 class FineVoice:
@@ -25,6 +25,6 @@ class FineVoice:
         """Return what an answer about a task says. Raises Unreadable and nothing else."""
         return read(body)
 
-    def client(self, http: httpx.AsyncClient, provider: Provider) -> FineVoiceApi:
+    def client(self, http: httpx.AsyncClient, provider: Provider) -> Api:
         """Return FineVoice's API. Raises ConfigError if `FINEVOICE_API_KEY` is not set."""
-        return FineVoiceApi(http, provider)
+        return Api(http, provider)

@@ -20,7 +20,7 @@ from .tools import PATHS
 BASE_URL = "https://apis.finevoice.ai"
 
 
-class FineVoiceApi:
+class Api:
     """A client for one API key. Every call raises ProviderError if it is refused or fails; none is repeated.
 
     Source: https://api.finevoice.ai (read 2026-11). How it refuses what is over the limit of tasks at once, and what

@@ -8,11 +8,11 @@ from ... import signatures
 from ...events import Reading
 from ...settings import Provider
 from .. import Tool
-from .api import VideoGenApi
+from .api import Api
 from .reading import EVENTS, read
 from .tools import TOOLS
 
-__all__ = ["VideoGen", "VideoGenApi"]
+__all__ = ["Api", "VideoGen"]
 
 
 class VideoGen:
@@ -35,6 +35,6 @@ class VideoGen:
         """Return what a body says; if `brief`, without outputs and error. Raises Unreadable and nothing else."""
         return read(body, brief=brief)
 
-    def client(self, http: httpx.AsyncClient, provider: Provider) -> VideoGenApi:
+    def client(self, http: httpx.AsyncClient, provider: Provider) -> Api:
         """Return VideoGen's API. Raises ConfigError if `VIDEOGEN_API_KEY` is not set."""
-        return VideoGenApi(http, provider)
+        return Api(http, provider)

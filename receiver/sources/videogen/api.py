@@ -30,7 +30,7 @@ _ENDPOINTS = "/v1/webhooks/endpoints"
 _ASK_ELSEWHERE = (400, 403, 404, 429)
 
 
-class VideoGenApi:
+class Api:
     """A client for one API key. Every call raises ProviderError if it is refused or fails; none is repeated.
 
     A 429 is either the hourly limit of one endpoint or the end of the credits: `code` tells which
