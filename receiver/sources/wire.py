@@ -2,8 +2,9 @@
 
 import json
 import math
-import re
 from typing import Any
+
+import msgspec
 
 from ..errors import Unreadable
 
@@ -12,8 +13,6 @@ DEEPEST = 64
 
 #: Characters of an id or a name. Every one seen is below 40.
 LONGEST = 512
-
-_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -26,8 +25,21 @@ def parse(body: bytes) -> dict[str, Any]:
     deeper than `DEEPEST`.
     """
     try:
-        text = body.decode()
-        data = _DECODER.decode(text)
+        data = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        # What the quick parser refuses may still be fit to keep: half pairs are, and the reason is to be told.
+        return _parse(body)
+    if not isinstance(data, dict):
+        raise Unreadable("the body is JSON, but not an object")
+    # The usual body is spared the walk through all of it.
+    if body.count(b"{") + body.count(b"[") > DEEPEST:
+        return {key: _sound(value, DEEPEST - 1) for key, value in data.items()}
+    return data
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        data = _DECODER.decode(body.decode())
     except UnicodeDecodeError:
         raise Unreadable("the body is not UTF-8") from None
     except ValueError:
@@ -36,10 +48,7 @@ def parse(body: bytes) -> dict[str, Any]:
         raise Unreadable("the body is nested too deeply") from None
     if not isinstance(data, dict):
         raise Unreadable("the body is JSON, but not an object")
-    # Both need a walk through all of it, which the usual body is spared.
-    if text.count("{") + text.count("[") > DEEPEST or _HALF_PAIR.search(text):
-        return {_whole(key): _sound(value, DEEPEST - 1) for key, value in data.items()}
-    return data
+    return {_whole(key): _sound(value, DEEPEST - 1) for key, value in data.items()}
 
 
 def name(value: object) -> str | None:

@@ -219,7 +219,7 @@ def storable(text: str | None) -> Any:
 
 def headers_text(headers: Sequence[tuple[bytes, bytes]]) -> str:
     """Return request headers as lines `name: value` for the store; values that are secrets are left out."""
-    lines = [b"%b: %b" % (name, b"[redacted]" if name in SECRET_HEADERS else value) for name, value in headers]
+    lines = [name + b": " + (b"[redacted]" if name in SECRET_HEADERS else value) for name, value in headers]
     return b"\n".join(lines).decode("latin-1")
 
 
