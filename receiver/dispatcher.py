@@ -96,8 +96,9 @@ class Dispatcher:
                 if alive.done():
                     alive.result()
                 self._wakened.clear()
+                began = time.monotonic()
                 pause = await self._turn()
-                await self._pause(pause)
+                await self._pause(pause, after=time.monotonic() - began)
         finally:
             alive.cancel()
             await self._drain()
@@ -121,16 +122,23 @@ class Dispatcher:
             log.warning("lease_lost", run=late.run.id, handler=late.run.handler, outcome=late.outcome)
         for claimed in turn.claimed:
             self._start(claimed)
-        if turn.more or self._finished or (turn.claimed and self._has_room()):
+        if turn.more:
             return 0
         rest = POLL * (0.5 + self._roll())
         if turn.next_due is not None and self._has_room():
             rest = min(rest, max(0.0, turn.next_due - turn.now))
         return rest
 
-    async def _pause(self, seconds: float) -> None:
-        if seconds <= 0 or self._finished:
+    async def _pause(self, seconds: float, *, after: float) -> None:
+        """Rest `seconds`, less if woken; but as long as the turn took, `after`, unless there is a backlog.
+
+        A turn costs the door its place to write, and the machine about the same for one run as for a hundred.
+        """
+        if seconds <= 0:
             await asyncio.sleep(0)  # let what was started take its first step
+            return
+        await asyncio.sleep(after)
+        if self._finished:
             return
         try:
             async with asyncio.timeout(seconds):
