@@ -17,6 +17,7 @@ from .api import Api
 from .errors import ConfigError, ReceiverError, Unavailable
 from .inbox import Inbox
 from .keyring import Keyring
+from .metrics import Metrics
 from .registry import find_sources, webhook_sources
 from .settings import Settings
 from .store import Store
@@ -69,6 +70,7 @@ class Door:
             routes=[
                 Route("/webhooks/{source}", self._inbox, methods=["POST"]),
                 *Api(store=self._store, sources=found, token=settings.admin_token).routes(),
+                *Metrics(store=self._store, token=settings.admin_token).routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
             ],

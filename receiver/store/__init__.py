@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ConfigError
+from .backlog import Backlog, Left
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
 from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
@@ -19,6 +20,7 @@ from .wakeups import Wakeups
 __all__ = [
     "Added",
     "Arrival",
+    "Backlog",
     "Change",
     "Claimed",
     "Endpoint",
@@ -29,6 +31,7 @@ __all__ = [
     "Job",
     "JobTurn",
     "Jobs",
+    "Left",
     "NewJob",
     "Refusal",
     "Replays",
@@ -55,6 +58,7 @@ class Store:
         self.runs = Runs(self.database)
         self.jobs = Jobs(self.database)
         self.replays = Replays(self.database)
+        self.backlog = Backlog(self.database)
         self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)
         self.wakeups = Wakeups(self.database, url)

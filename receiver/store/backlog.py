@@ -1,0 +1,48 @@
+"""How much is left to do, over all processes. Partial indexes answer it: history costs nothing."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from .database import Database
+from .tables import events, jobs, runs
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left to do at one instant. Ages are seconds."""
+
+    event_age: float  # of the oldest event that has no runs yet; 0 without one
+    waiting: dict[str, tuple[int, float]]  # by handler: runs, and for how long the first has been due; 0 if none is
+    running: int
+    open_jobs: dict[tuple[str, str], int]  # by source and state
+    recovered: dict[str, int]  # by source: stored events whose webhook did not come
+
+
+class Backlog:
+    """Reads what is left to do."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def left(self) -> Left:
+        """Return what is left to do now. Raises Unavailable."""
+        oldest = select(events.c.received_at).where(events.c.state == "waiting").order_by(events.c.id).limit(1)
+        waiting = select(runs.c.handler, func.count(), func.min(runs.c.due_at)).where(runs.c.state == "waiting")
+        running = select(func.count()).select_from(runs).where(runs.c.state == "running")
+        open_jobs = select(jobs.c.source, jobs.c.state, func.count()).where(jobs.c.ended_at.is_(None))
+        recovered = select(events.c.source, func.count()).where(events.c.road == "reconcile")
+        async with self._database.read() as connection:
+            now = await self._database.now(connection)
+            received_at = (await connection.execute(oldest)).scalar()
+            due = (await connection.execute(waiting.group_by(runs.c.handler))).all()
+            busy = (await connection.execute(running)).scalar_one()
+            unended = (await connection.execute(open_jobs.group_by(jobs.c.source, jobs.c.state))).all()
+            found = (await connection.execute(recovered.group_by(events.c.source))).all()
+        return Left(
+            event_age=0.0 if received_at is None else max(0.0, now - received_at),
+            waiting={handler: (count, max(0.0, now - first)) for handler, count, first in due},
+            running=busy,
+            open_jobs={(source, state): count for source, state, count in unended},
+            recovered={row.source: row[1] for row in found},
+        )
