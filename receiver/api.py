@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from .errors import BadParameters, Unavailable
-from .recall import described
+from .recall import all_described, described
 from .sources import Source
 from .store import Job, Store
 from .store.ledger import DEADLINE
@@ -132,7 +132,7 @@ class Api:
         page = Page.model_validate(dict(request.query_params))
         found = await self._store.jobs.recent(**page.model_dump())
         more = found[-1].id if len(found) == page.limit else None
-        return JSONResponse({"jobs": [await self._told(job) for job in found], "next": more})
+        return JSONResponse({"jobs": await all_described(self._store, found, self._sources), "next": more})
 
     async def _show(self, request: Request) -> Response:
         seconds = _seconds(request.query_params.get("wait", "0"))

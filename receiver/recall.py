@@ -1,7 +1,7 @@
 """Events and jobs as people and handlers see them, from what the store holds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import verdict
@@ -13,7 +13,16 @@ from .store import Job, Store
 
 async def described(store: Store, job: Job, sources: Mapping[str, Source]) -> dict[str, Any]:
     """Return a job as the API and the commands tell it, with the outputs and the error of its end."""
-    row = await store.events.get(job.event_id) if job.event_id else None
+    return (await all_described(store, [job], sources))[0]
+
+
+async def all_described(store: Store, jobs: Sequence[Job], sources: Mapping[str, Source]) -> list[dict[str, Any]]:
+    """Return jobs as `described` does, with one query for the ends of all."""
+    ends = await store.events.some({job.event_id for job in jobs if job.event_id})
+    return [_described(job, ends.get(job.event_id or ""), sources) for job in jobs]
+
+
+def _described(job: Job, row: Mapping[str, Any] | None, sources: Mapping[str, Source]) -> dict[str, Any]:
     event = event_of(row, sources) if row else None
     error = {"message": job.error, "code": None, "reference": job.request_id} if job.error else None
     if event and event.error:

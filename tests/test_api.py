@@ -182,3 +182,21 @@ async def test_a_job_is_cancelled_once_and_not_after_its_end(client, ledger):
     await end(ledger, id)
     assert (await client.post(f"/jobs/{id}/cancel")).status_code == 409
     assert (await client.get("/jobs/none")).status_code == 404
+
+
+async def test_a_listing_asks_for_the_ends_of_all_its_jobs_at_once(ledger):
+    from sqlalchemy import event
+
+    from receiver.recall import all_described
+
+    for number in range(3):
+        new = NewJob(source="videogen", tool="GENERATE_SOUND_EFFECT", job_id=f"vg_tool_{number}")
+        await end(ledger, (await ledger.jobs.track(new)).id)
+    jobs, asked = await ledger.jobs.recent(), []
+    event.listen(
+        ledger.database.engine.sync_engine, "before_cursor_execute", lambda *about: asked.append(about[2]), named=False
+    )
+    told = await all_described(ledger, jobs, {})
+    assert len([statement for statement in asked if "FROM events" in statement]) == 1
+    assert [one["event_id"] for one in told] == [job.event_id for job in jobs]
+    assert None not in [one["event_id"] for one in told]

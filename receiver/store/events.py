@@ -1,6 +1,6 @@
 """Events, and deliveries that made none."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +113,14 @@ class Events:
         async with self._database.read() as connection:
             row = (await connection.execute(select(events).where(events.c.id == event_id))).mappings().one_or_none()
             return dict(row) if row else None
+
+    async def some(self, event_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return events with all columns by their ids, in one query; ids that no event has are left out."""
+        if not event_ids:
+            return {}
+        async with self._database.read() as connection:
+            found = await connection.execute(select(events).where(events.c.id.in_(event_ids)))
+            return {row["id"]: dict(row) for row in found.mappings()}
 
     async def recent(
         self, *, before: str | None = None, limit: int = 50, source: str | None = None, job_id: str | None = None
