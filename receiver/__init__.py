@@ -3,10 +3,23 @@
 These names are what a handler is written against; they stay stable.
 """
 
+from .config import Secret
 from .context import Context
 from .errors import AddressRefused, GiveUp, ProviderError, Retry
 from .events import Event, JobError, Output
-from .registry import handler
+from .registry import configurable, handler
 
-__all__ = ["AddressRefused", "Context", "Event", "GiveUp", "JobError", "Output", "ProviderError", "Retry", "handler"]
+__all__ = [
+    "AddressRefused",
+    "Context",
+    "Event",
+    "GiveUp",
+    "JobError",
+    "Output",
+    "ProviderError",
+    "Retry",
+    "Secret",
+    "configurable",
+    "handler",
+]
 __version__ = "0.1.0"

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from .config import read
 from .endpoints import Registrar
 from .errors import ConfigError, ReceiverError, Unavailable
 from .keyring import Keyring
@@ -162,7 +163,7 @@ async def _jobs(settings: Settings, store: Store) -> Check:
 
 def _handlers(settings: Settings) -> Check:
     try:
-        found = find_handlers(settings.handlers)
+        found = find_handlers(settings.handlers, read(settings.config))
     except ConfigError as error:
         return Check(name="handlers", state="wrong", text=str(error))
     if not found:

@@ -8,12 +8,15 @@ import pkgutil
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .config import Config, Placed
 from .context import Context
 from .errors import ConfigError
 from .events import Event
@@ -23,7 +26,11 @@ from .sources import Source, WebhookSource
 Function = Callable[[Event, Context], Awaitable[None] | None]
 Marked = TypeVar("Marked", bound=Function)
 
+Factory = Callable[[Any], Function]
+Offered = TypeVar("Offered", bound=Factory)
+
 _MARK = "__receiver_handler__"
+_OFFER = "__receiver_configurable__"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +46,22 @@ class Handler:
     timeout: float = 60  #: seconds an attempt may take
     concurrency: int = 8  #: attempts at once in one worker
     ordered: bool = False  #: whether the events of one job are handled one after the other, as they came
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)  #: what an event's metadata must have
+    configured: str | None = None  #: where it is configured, e.g. `receiver.toml:3`; None if a decorator marks it
 
     def wants(self, event: Event) -> bool:
         """Whether this event is for this handler."""
         return (
             (self.source is None or self.source == event.source)
             and (self.tool is None or self.tool == event.tool)
+            and all(key in event.metadata and event.metadata[key] == value for key, value in self.metadata.items())
             and any(event.matches(pattern) for pattern in self.patterns)
         )
 
     @property
     def place(self) -> str:
-        """Where it is defined, for people: `module:function`."""
-        return f"{self.function.__module__}:{self.function.__qualname__}"
+        """Where it is configured, or else defined, for people: `receiver.toml:3` or `module:function`."""
+        return self.configured or f"{self.function.__module__}:{self.function.__qualname__}"
 
 
 def handler(
@@ -99,6 +109,51 @@ def handler(
     return mark
 
 
+@dataclass(frozen=True, slots=True)
+class Configurable:
+    """A handler that `receiver.toml` may use, with options."""
+
+    name: str
+    options: type[BaseModel]
+    make: Factory
+    retries: int
+    timeout: float
+    concurrency: int
+
+
+def configurable(
+    *, name: str | None = None, retries: int = 8, timeout: float = 60, concurrency: int = 8
+) -> Callable[[Offered], Offered]:
+    """Mark a function as one that makes a handler from options, for `use = "…"` in `receiver.toml`.
+
+        class Shout(BaseModel):
+            word: str
+
+        @configurable()
+        def shout(options: Shout) -> Callable[[Event, Context], Awaitable[None]]:
+            async def handle(event: Event, context: Context) -> None: ...
+            return handle
+
+    Its one parameter is annotated with a pydantic model: what stands in the file is checked against it. The
+    limits are those of `handler`, where the file names none. It is found in the folders of RECEIVER_HANDLERS
+    and in packages that name it as an entry point of the group `receiver.configurable`.
+    """
+
+    def mark(make: Offered) -> Offered:
+        called = name or str(getattr(make, "__name__", "?"))
+        setattr(make, _OFFER, Configurable(called, _options(make, called), make, retries, timeout, concurrency))
+        return make
+
+    return mark
+
+
+def _options(make: Factory, name: str) -> type[BaseModel]:
+    hints = [hint for key, hint in get_type_hints(make).items() if key != "return"]
+    if len(hints) != 1 or not (inspect.isclass(hints[0]) and issubclass(hints[0], BaseModel)):
+        raise ConfigError(f"configurable {name}: its one parameter must be annotated with a pydantic model")
+    return hints[0]
+
+
 def _check(found: Handler) -> None:
     problems = [
         problem
@@ -133,8 +188,37 @@ def is_async(function: Function) -> bool:
     return inspect.iscoroutinefunction(function)
 
 
-def find_handlers(places: Sequence[str]) -> list[Handler]:
-    """Return every handler in `places` (folders, modules, packages) and in installed plugins, sorted by name.
+class _Entry(BaseModel):
+    """What `[[handlers]]` has for every handler; the other keys are options of the one that is used."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, hide_input_in_errors=True)
+
+    use: str
+    name: str | None = Field(None, min_length=1)
+    on: tuple[str, ...] = Field(min_length=1)
+    source: str | None = None
+    tool: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    retries: int | None = Field(None, ge=0)
+    timeout: float | None = Field(None, gt=0)
+    concurrency: int | None = Field(None, ge=1)
+    ordered: bool = False
+
+    @field_validator("on", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("on")
+    @classmethod
+    def _star_at_the_end(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(pattern and "*" not in pattern[:-1] for pattern in patterns):
+            raise ValueError("a pattern is an event's name, or its beginning and a * at the end")
+        return patterns
+
+
+def find_handlers(places: Sequence[str], config: Config | None = None) -> list[Handler]:
+    """Return every handler in `places` (folders, modules, packages), in installed plugins and in `config`, by name.
 
     A folder gives its `*.py` files, a package itself and its modules; names that begin with `_` are left
     out. What a module only imported from elsewhere does not count as its own.
@@ -143,15 +227,71 @@ def find_handlers(places: Sequence[str]) -> list[Handler]:
     """
     modules = [module for place in places for module in _modules(place)]
     modules += [module for entry in entry_points(group="receiver.handlers") for module in _plugin(entry)]
+    handlers = [item for module in modules for item in _marked(module)]
+    handlers += _configured(config, modules) if config else []
     found: dict[str, Handler] = {}
-    for module in modules:
-        for item in _marked(module):
-            other = found.setdefault(item.name, item)
-            if other.function is not item.function:
-                raise ConfigError(
-                    f"two handlers are named {item.name}: {other.place} and {item.place}; give one a name=…"
-                )
+    for item in handlers:
+        other = found.setdefault(item.name, item)
+        if other.function is not item.function:
+            raise ConfigError(
+                f"two handlers are named {item.name}: {other.place} and {item.place}; "
+                + ('give one a name = "…"' if item.configured else "give one a name=…")
+            )
     return sorted(found.values(), key=lambda item: item.name)
+
+
+def _configured(config: Config, modules: Iterable[ModuleType]) -> list[Handler]:
+    entries = config.tables("handlers", _Entry)
+    offers: dict[str, Configurable] = {}
+    for module in modules if entries else ():
+        offers |= {offer.name: offer for offer in _offered(module)}
+    return [_make(config, entry, offers) for entry in entries]
+
+
+def _make(config: Config, entry: Placed[_Entry], offers: Mapping[str, Configurable]) -> Handler:
+    wanted = entry.value
+    offer = offers.get(wanted.use) or _installed(wanted.use)
+    if offer is None:
+        known = {*offers, *(point.name for point in entry_points(group="receiver.configurable"))}
+        place = config.place(*entry.path, "use")
+        raise ConfigError(f"{place}: there is no handler {wanted.use} to use; there are: {', '.join(sorted(known))}")
+    options = config.check(wanted.model_extra or {}, offer.options, *entry.path)
+    try:
+        function = offer.make(options)
+    except ConfigError as error:
+        raise ConfigError(f"{entry.place}: {wanted.use}: {error}") from error
+    made = Handler(
+        name=wanted.name or wanted.use,
+        function=function,
+        patterns=wanted.on,
+        source=wanted.source,
+        tool=wanted.tool,
+        retries=offer.retries if wanted.retries is None else wanted.retries,
+        timeout=wanted.timeout or offer.timeout,
+        concurrency=wanted.concurrency or offer.concurrency,
+        ordered=wanted.ordered,
+        metadata=wanted.metadata,
+        configured=entry.place,
+    )
+    _check(made)
+    return made
+
+
+def _offered(module: ModuleType) -> Iterator[Configurable]:
+    for value in vars(module).values():
+        offer = value.__dict__.get(_OFFER) if type(value) is FunctionType else None
+        if isinstance(offer, Configurable) and value.__module__ == module.__name__:
+            yield offer
+
+
+def _installed(name: str) -> Configurable | None:
+    for entry in entry_points(group="receiver.configurable"):
+        if entry.name == name:
+            offer = getattr(_load(entry.value, entry.load), _OFFER, None)
+            if not isinstance(offer, Configurable):
+                raise ConfigError(f"the plugin {entry.value} is not marked with @configurable()")
+            return offer
+    return None
 
 
 def find_sources(providers: Mapping[str, Provider] | None = None) -> dict[str, Source]:

@@ -1,4 +1,4 @@
-"""Every setting. This is the only reader of the environment."""
+"""Every setting. Only config.py reads the environment too: the variables that `receiver.toml` names for secrets."""
 
 import os
 import re
@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     )
     handlers: Listed = Field(
         ("handlers",), description="Folders and modules with handlers, separated by commas. Plugins are found anyway."
+    )
+    config: Path | None = Field(
+        None, description="The file that configures handlers without code; `receiver.toml` here, if there is one."
     )
     files: Path = Field(Path("files"), description="Folder for the files that jobs made.")
     max_body: int = Field(5 * 2**20, ge=1024, description="Largest delivery, bytes. Larger ones are answered 413.")

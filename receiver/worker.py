@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from .config import read
 from .context import Context
 from .dispatcher import Dispatcher, backoff
 from .errors import AddressRefused, ConfigError, ProviderError
@@ -51,7 +52,7 @@ def worker_name() -> str:
 
 
 async def _work(settings: Settings, *, name: str, after: str | None, supervised: bool) -> None:
-    handlers = find_handlers(settings.handlers)
+    handlers = find_handlers(settings.handlers, read(settings.config))
     store = Store(settings.database_url)
     async with create_client(allow=settings.outbound_allow) as http:
         sources = find_sources(settings.providers)

@@ -36,6 +36,8 @@ def example(name):
     if name in ("database_url", "public_url"):
         text = {"database_url": "postgresql://db/receiver", "public_url": "https://hooks.example.com"}[name]
         return text, text
+    if name == "config":
+        return "other.toml", Path("other.toml")
     if get_origin(field.annotation) is Literal:
         last = get_args(field.annotation)[-1]
         return last, last

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..config import read
 from ..errors import ConfigError, ReceiverError
 from ..events import redact
 from ..registry import Handler, find_handlers
@@ -36,6 +37,12 @@ def with_store(work: Callable[[Store], Awaitable[Any]]) -> Any:
             await store.close()
 
     return asyncio.run(opened())
+
+
+def configured_handlers() -> list[Handler]:
+    """Return the handlers that the settings and `receiver.toml` name."""
+    settings = load()
+    return find_handlers(settings.handlers, read(settings.config))
 
 
 @app.command("list")
@@ -106,7 +113,7 @@ def refused(as_json: Json = False, limit: Limit = 50) -> None:
 
 
 def _chosen(names: list[str] | None) -> list[Handler]:
-    found = find_handlers(load().handlers)
+    found = configured_handlers()
     if unknown := set(names or ()) - {one.name for one in found}:
         raise ConfigError(f"no handler is called {', '.join(sorted(unknown))}: see `receiver handlers list`")
     return [one for one in found if not names or one.name in names]

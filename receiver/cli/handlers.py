@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigError
-from ..registry import find_handlers, find_sources
+from ..registry import find_sources
 from ..settings import load
 from ..sources import Source, WebhookSource
 from ..sources.profile import Profile
 from ..sources.profiles import PROFILES
-from .events import with_store
+from .events import configured_handlers, with_store
 from .output import Json, console, show
 
 app = typer.Typer(name="handlers", help="The functions that want events.", no_args_is_help=True)
@@ -18,19 +18,20 @@ app = typer.Typer(name="handlers", help="The functions that want events.", no_ar
 
 @app.command("list")
 def list_handlers(as_json: Json = False) -> None:
-    """List the handlers that are found, and which events each gets."""
+    """List the handlers that are found, which events each gets, and where that is said."""
     rows = [
         {
             "name": handler.name,
             "events": list(handler.patterns),
             "source": handler.source,
             "tool": handler.tool,
+            "metadata": dict(handler.metadata),
             "retries": handler.retries,
             "timeout": handler.timeout,
             "concurrency": handler.concurrency,
             "place": handler.place,
         }
-        for handler in find_handlers(load().handlers)
+        for handler in configured_handlers()
     ]
     columns = ("name", "events", "source", "tool", "retries", "timeout", "concurrency", "place")
     show(rows, columns, as_json=as_json, empty="No handlers: see RECEIVER_HANDLERS.")
@@ -39,7 +40,7 @@ def list_handlers(as_json: Json = False) -> None:
 @app.command("pause")
 def pause_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Let a handler's runs wait; new ones gather until it is resumed."""
-    if name not in {handler.name for handler in find_handlers(load().handlers)}:
+    if name not in {handler.name for handler in configured_handlers()}:
         raise ConfigError(f"no handler is called {name}: see `receiver handlers list`")
     with_store(lambda store: store.runs.pause(name))
     console.print(f"{name} is paused.", highlight=False)
