@@ -5,7 +5,6 @@ Every request needs `Authorization: Bearer $RECEIVER_ADMIN_TOKEN`. Errors are `a
 
 import asyncio
 import functools
-import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -17,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from .errors import BadParameters, Unavailable
+from . import access
+from .errors import BadParameters, NoAccess, Unavailable
 from .recall import all_described, described
 from .sources import Source
 from .store import Job, Store
@@ -95,9 +95,9 @@ class Api:
 
     async def _answer(self, call: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
         try:
-            self._check(request)
+            access.check(request, self._token)
             return await call(request)
-        except Problem as problem:
+        except (NoAccess, Problem) as problem:
             return _problem(problem.status, str(problem), headers=problem.headers)
         except ValidationError as error:
             told = "; ".join(
@@ -108,16 +108,6 @@ class Api:
             return _problem(422, str(error))
         except Unavailable as error:
             return _problem(503, "the store does not answer", headers={"retry-after": str(error.retry_after)})
-
-    def _check(self, request: Request) -> None:
-        if self._token is None:
-            raise Problem(403, "the API is closed: set RECEIVER_ADMIN_TOKEN to open it")
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        known = self._token.get_secret_value().encode()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), known):
-            raise Problem(
-                401, "say Authorization: Bearer and the RECEIVER_ADMIN_TOKEN", headers={"www-authenticate": "Bearer"}
-            )
 
     async def _submit(self, request: Request) -> Response:
         wish = Wish.model_validate_json(await _body(request))

@@ -9,6 +9,7 @@
     │   └── WrongMediaType     415
     ├── Unreadable             a trusted body that makes no sense; kept in quarantine
     ├── Unavailable            503: our own trouble, the sender should try again
+    ├── NoAccess               401, 403: a request to the API or the metrics that may not be made
     ├── BadParameters          a job that its provider would certainly refuse
     ├── ProviderError          a provider's API said no, or nothing
     └── AddressRefused         an outgoing request to an address we do not talk to
@@ -81,6 +82,15 @@ class Unavailable(ReceiverError):
     def __init__(self, message: str, *, retry_after: int = 5) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class NoAccess(ReceiverError):
+    """A request without the admin token. `status` and `headers` are for its answer."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = {"www-authenticate": "Bearer"} if status == 401 else {}
 
 
 class BadParameters(ReceiverError):

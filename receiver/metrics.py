@@ -1,6 +1,5 @@
 """`GET /metrics` for Prometheus, read from the store at each scrape: right with any number of processes."""
 
-import hmac
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from .errors import Unavailable
+from . import access
+from .errors import NoAccess, Unavailable
 from .store import Left, Store
 
 
@@ -28,15 +28,11 @@ class Metrics:
         return [Route("/metrics", self._scrape)]
 
     async def _scrape(self, request: Request) -> Response:
-        if self._token is None:
-            return PlainTextResponse("set RECEIVER_ADMIN_TOKEN to open the metrics\n", 403)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        known = self._token.get_secret_value().encode()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), known):
-            told = "say Authorization: Bearer and the RECEIVER_ADMIN_TOKEN\n"
-            return PlainTextResponse(told, 401, {"www-authenticate": "Bearer"})
         try:
+            access.check(request, self._token)
             left = await self._store.backlog.left()
+        except NoAccess as refused:
+            return PlainTextResponse(f"{refused}\n", refused.status, refused.headers)
         except Unavailable as error:
             return PlainTextResponse("the store does not answer\n", 503, {"retry-after": str(error.retry_after)})
         return Response(exposed(left), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -8,7 +8,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -46,7 +46,6 @@ class Handler:
     timeout: float = 60  #: seconds an attempt may take
     concurrency: int = 8  #: attempts at once in one worker
     ordered: bool = False  #: whether the events of one job are handled one after the other, as they came
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)  #: what an event's metadata must have
     configured: str | None = None  #: where it is configured, e.g. `receiver.toml:3`; None if a decorator marks it
 
     def wants(self, event: Event) -> bool:
@@ -54,7 +53,6 @@ class Handler:
         return (
             (self.source is None or self.source == event.source)
             and (self.tool is None or self.tool == event.tool)
-            and all(key in event.metadata and event.metadata[key] == value for key, value in self.metadata.items())
             and any(event.matches(pattern) for pattern in self.patterns)
         )
 
@@ -134,9 +132,10 @@ def configurable(
             async def handle(event: Event, context: Context) -> None: ...
             return handle
 
-    Its one parameter is annotated with a pydantic model: what stands in the file is checked against it. The
-    limits are those of `handler`, where the file names none. It is found in the folders of RECEIVER_HANDLERS
-    and in packages that name it as an entry point of the group `receiver.configurable`.
+    Its one parameter is annotated with a pydantic model: what stands in the file is checked against it, and
+    what the model does not know is refused unless it says what to do with `extra`. The limits are those of
+    `handler`, where the file names none. It is found in the folders of RECEIVER_HANDLERS and in packages that
+    name it as an entry point of the group `receiver.configurable`.
     """
 
     def mark(make: Offered) -> Offered:
@@ -151,7 +150,10 @@ def _options(make: Factory, name: str) -> type[BaseModel]:
     hints = [hint for key, hint in get_type_hints(make).items() if key != "return"]
     if len(hints) != 1 or not (inspect.isclass(hints[0]) and issubclass(hints[0], BaseModel)):
         raise ConfigError(f"configurable {name}: its one parameter must be annotated with a pydantic model")
-    return hints[0]
+    if "extra" in hints[0].model_config:
+        return hints[0]
+    # A mistyped option is told, not ignored.
+    return type(hints[0].__name__, (hints[0],), {"model_config": ConfigDict(extra="forbid"), "__module__": __name__})
 
 
 def _check(found: Handler) -> None:
@@ -198,7 +200,6 @@ class _Entry(BaseModel):
     on: tuple[str, ...] = Field(min_length=1)
     source: str | None = None
     tool: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
     retries: int | None = Field(None, ge=0)
     timeout: float | None = Field(None, gt=0)
     concurrency: int | None = Field(None, ge=1)
@@ -254,7 +255,9 @@ def _make(config: Config, entry: Placed[_Entry], offers: Mapping[str, Configurab
     if offer is None:
         known = {*offers, *(point.name for point in entry_points(group="receiver.configurable"))}
         place = config.place(*entry.path, "use")
-        raise ConfigError(f"{place}: there is no handler {wanted.use} to use; there are: {', '.join(sorted(known))}")
+        raise ConfigError(
+            f"{place}: there is no handler {wanted.use} to use; there are: {', '.join(sorted(known)) or 'none'}"
+        )
     options = config.check(wanted.model_extra or {}, offer.options, *entry.path)
     try:
         function = offer.make(options)
@@ -270,7 +273,6 @@ def _make(config: Config, entry: Placed[_Entry], offers: Mapping[str, Configurab
         timeout=wanted.timeout or offer.timeout,
         concurrency=wanted.concurrency or offer.concurrency,
         ordered=wanted.ordered,
-        metadata=wanted.metadata,
         configured=entry.place,
     )
     _check(made)

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from receiver import api
 from receiver.app import Door
+from receiver.recall import all_described
 from receiver.settings import Settings
 from receiver.store import NewJob, Store
 
@@ -185,10 +187,6 @@ async def test_a_job_is_cancelled_once_and_not_after_its_end(client, ledger):
 
 
 async def test_a_listing_asks_for_the_ends_of_all_its_jobs_at_once(ledger):
-    from sqlalchemy import event
-
-    from receiver.recall import all_described
-
     for number in range(3):
         new = NewJob(source="videogen", tool="GENERATE_SOUND_EFFECT", job_id=f"vg_tool_{number}")
         await end(ledger, (await ledger.jobs.track(new)).id)

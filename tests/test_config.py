@@ -11,11 +11,10 @@ from receiver.errors import ConfigError
 from receiver.registry import find_handlers
 
 OFFER = """
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from receiver import Secret, configurable
 
 class Shout(BaseModel):
-    model_config = ConfigDict(extra="forbid")
     word: str
     times: int = 1
     secret: Secret | None = None
@@ -53,11 +52,11 @@ async def test_a_handler_is_made_from_its_options_with_the_limits_of_its_maker(f
 
 @pytest.mark.parametrize(
     ("change", "wanted"),
-    [({}, True), ({"source": "other"}, False), ({"metadata": {"team": "b"}}, False), ({"metadata": {}}, False)],
+    [({}, True), ({"source": "other"}, False), ({"tool": "other"}, False), ({"kind": None}, False)],
 )
 def test_only_events_that_pass_every_filter_are_wanted(find, change, wanted):
-    text = '[[handlers]]\nuse = "shout"\non = ["job.*"]\nsource = "videogen"\nword = "a"\nmetadata = { team = "a" }\n'
-    assert find(text)[0].wants(event(**{"metadata": {"team": "a"}} | change)) is wanted
+    text = '[[handlers]]\nuse = "shout"\non = ["job.*"]\nsource = "videogen"\ntool = "A"\nword = "a"\n'
+    assert find(text)[0].wants(event(**{"tool": "A"} | change)) is wanted
 
 
 HEAD = '# first\n[[handlers]]\nuse = "shout"\non = "*"\n'

@@ -269,6 +269,14 @@ async def test_a_store_that_does_not_answer_is_waited_for(store, clock, arrival,
         await until(store, "done")
 
 
+async def test_after_a_store_that_hung_for_an_hour_the_worker_wakes_at_once(store, clock):
+    async with dispatching(store, clock) as dispatcher:
+        pass
+    dispatcher.wake()
+    async with asyncio.timeout(SOON):
+        await dispatcher._pause(3600, after=3600)
+
+
 async def test_a_bug_in_the_dispatcher_ends_it(store, clock, monkeypatch):
     async def broken(**_arguments):
         raise ZeroDivisionError

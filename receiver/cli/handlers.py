@@ -25,7 +25,6 @@ def list_handlers(as_json: Json = False) -> None:
             "events": list(handler.patterns),
             "source": handler.source,
             "tool": handler.tool,
-            "metadata": dict(handler.metadata),
             "retries": handler.retries,
             "timeout": handler.timeout,
             "concurrency": handler.concurrency,

@@ -1,4 +1,4 @@
-"""How much is left to do, over all processes. Partial indexes answer it: history costs nothing."""
+"""How much is left to do, over all processes. Partial indexes answer it: only what is counted costs."""
 
 from dataclasses import dataclass
 
