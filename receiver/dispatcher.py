@@ -23,9 +23,8 @@ log = structlog.get_logger(__name__)
 #: Seconds between two looks at the store when nothing wakes us; jittered.
 POLL = 1.0
 
-#: Runs in a turn that show a backlog, and the longest rest after a turn that shows none, seconds: a store that hung
-#: must not be given as long again.
-MANY, LONGEST_REST = 100, 0.1
+#: Longest rest after a turn, seconds: a store that hung must not be given as long again.
+LONGEST_REST = 0.1
 
 #: Longest error text that is kept with an attempt.
 ERROR_LENGTH = 4000
@@ -126,7 +125,7 @@ class Dispatcher:
             log.warning("lease_lost", run=late.run.id, handler=late.run.handler, outcome=late.outcome)
         for claimed in turn.claimed:
             self._start(claimed)
-        if turn.more or len(turn.claimed) >= MANY:
+        if turn.more:
             return 0
         rest = POLL * (0.5 + self._roll())
         if turn.next_due is not None and self._has_room():
@@ -134,7 +133,7 @@ class Dispatcher:
         return rest
 
     async def _pause(self, seconds: float, *, after: float) -> None:
-        """Rest `seconds`, less if woken; but about as long as the turn took, `after`, unless there is a backlog.
+        """Rest `seconds`, less if woken; but about as long as the turn took, `after`, unless more is there at once.
 
         A turn costs the door its place to write, and the machine about the same for one run as for a hundred.
         """
