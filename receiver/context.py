@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
 from .events import Output
 from .logs import scrub
+from .shared import Shared
+
+T = TypeVar("T")
 
 #: Longest note that is kept with an attempt, characters.
 NOTE_LENGTH = 4096
@@ -35,6 +38,7 @@ class Context:
         once: Callable[[str], AbstractAsyncContextManager[bool]],
         refresh: Callable[[Output], Awaitable[Output]],
         submit: Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], "Submitted"],
+        shared: Shared,
         max_file: int = 2 * 2**30,
     ) -> None:
         self.attempt = attempt  #: 1 at the first try
@@ -45,6 +49,7 @@ class Context:
         self._once = once
         self._refresh = refresh
         self._submit = submit
+        self._shared = shared
         self._submitted: list[Submitted] = []
         self._note = ""
 
@@ -77,6 +82,21 @@ class Context:
         as done: nobody can know whether the mail left, and it must not leave twice.
         """
         return self._once(key)
+
+    async def shared(self, open: Callable[[], AbstractAsyncContextManager[T]]) -> T:
+        """Return what `open` makes, e.g. a database pool: opened once per worker, and closed when it has drained.
+
+            @asynccontextmanager
+            async def pool() -> AsyncIterator[asyncpg.Pool]:
+                async with asyncpg.create_pool(DATABASE) as made:
+                    yield made
+
+            database = await context.shared(pool)
+
+        All runs that name the same function share what it made. What it raises is raised here, and the next
+        call opens anew.
+        """
+        return await self._shared.get(open)
 
     async def refresh(self, output: Output) -> Output:
         """Ask the provider for a URL of `output` that works now. Its `url` is None if there is none yet.
