@@ -3,11 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
 from .events import Output
+from .shared import Shared
+
+T = TypeVar("T")
 
 
 class Submitted(Protocol):
@@ -31,6 +34,7 @@ class Context:
         once: Callable[[str], AbstractAsyncContextManager[bool]],
         refresh: Callable[[Output], Awaitable[Output]],
         submit: Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], "Submitted"],
+        shared: Shared,
         max_file: int = 2 * 2**30,
     ) -> None:
         self.attempt = attempt  #: 1 at the first try
@@ -41,6 +45,7 @@ class Context:
         self._once = once
         self._refresh = refresh
         self._submit = submit
+        self._shared = shared
         self._submitted: list[Submitted] = []
 
     @property
@@ -59,6 +64,21 @@ class Context:
         as done: nobody can know whether the mail left, and it must not leave twice.
         """
         return self._once(key)
+
+    async def shared(self, open: Callable[[], AbstractAsyncContextManager[T]]) -> T:
+        """Return what `open` makes, e.g. a database pool: opened once per worker, and closed when it has drained.
+
+            @asynccontextmanager
+            async def pool() -> AsyncIterator[asyncpg.Pool]:
+                async with asyncpg.create_pool(DATABASE) as made:
+                    yield made
+
+            database = await context.shared(pool)
+
+        All runs that name the same function share what it made. What it raises is raised here, and the next
+        call opens anew.
+        """
+        return await self._shared.get(open)
 
     async def refresh(self, output: Output) -> Output:
         """Ask the provider for a URL of `output` that works now. Its `url` is None if there is none yet.

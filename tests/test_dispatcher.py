@@ -14,6 +14,7 @@ from receiver.dispatcher import Dispatcher, backoff
 from receiver.errors import Unavailable
 from receiver.recall import event_of
 from receiver.registry import _MARK
+from receiver.shared import Shared
 from receiver.store import NewJob
 
 from .store.conftest import arrival  # noqa: F401 - a fixture
@@ -37,6 +38,7 @@ async def dispatching(store, clock, *handlers, **changes):
                 files=Path(),
                 once=lambda key: store.runs.once(claimed.id, key),
                 refresh=None,
+                shared=Shared(),
                 submit=lambda source, tool, parameters, metadata: NewJob(
                     source=source, tool=tool, parameters=parameters, metadata=metadata or {}, run_id=claimed.id
                 ),
