@@ -1,8 +1,8 @@
 """The providers that are known as data, and how sure each is. What is open is left out, or named in `doubts`.
 
 A profile takes deliveries once a secret of it is there, in `<NAME>_WEBHOOK_SECRET` or stored. One whose facts are not
-sure also wants `<NAME>_WEBHOOK_CONFIRMED=1` from somebody who has seen a delivery verify. Providers that sign nothing, or
-less than the body, are listed and stay refused: what they send would be anybody's word.
+sure also wants `<NAME>_WEBHOOK_CONFIRMED=1` from somebody who has seen a delivery verify. Providers that sign nothing,
+or less than the body, are listed and stay refused: what they send would be anybody's word.
 """
 
 from collections.abc import Callable, Mapping
