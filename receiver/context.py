@@ -8,9 +8,13 @@ from typing import Any, Protocol, TypeVar
 import httpx
 
 from .events import Output
+from .logs import scrub
 from .shared import Shared
 
 T = TypeVar("T")
+
+#: Longest note that is kept with an attempt, characters.
+NOTE_LENGTH = 4096
 
 
 class Submitted(Protocol):
@@ -47,11 +51,25 @@ class Context:
         self._submit = submit
         self._shared = shared
         self._submitted: list[Submitted] = []
+        self._note = ""
 
     @property
     def submitted(self) -> "Sequence[Submitted]":
         """The jobs that this attempt submits if it succeeds."""
         return self._submitted
+
+    @property
+    def noted(self) -> str | None:
+        """What this attempt noted, None if nothing."""
+        return self._note or None
+
+    def note(self, text: str) -> None:
+        """Keep `text` beside this attempt, however it ends, for people: `receiver events show ID`.
+
+        What is noted later comes below. No URL keeps its query, and of very long notes only the beginning
+        and the end are kept.
+        """
+        self._note = _shortened(f"{self._note}\n{scrub(text)}".strip())
 
     def once(self, key: str) -> AbstractAsyncContextManager[bool]:
         """Make one step of this handler happen once for its event, across retries, crashes and workers.
@@ -99,3 +117,8 @@ class Context:
         job = self._submit(source, tool, parameters, metadata)
         self._submitted.append(job)
         return job.id
+
+
+def _shortened(text: str) -> str:
+    half = NOTE_LENGTH // 2 - 2
+    return text if len(text) <= NOTE_LENGTH else f"{text[:half]}\n…\n{text[-half:]}"
