@@ -119,7 +119,7 @@ def publish(options: Publish) -> Callable[[Event, Context], Awaitable[None]]:
         except (Retry, GiveUp):
             raise
         except TimeoutError:
-            raise Retry(f"{extra}: nothing was heard for {_PATIENCE:g} s") from None
+            raise Retry(f"{extra}: no answer came in time") from None
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) and task.cancelling():
                 raise
@@ -244,8 +244,12 @@ def kafka_send(broker: Any) -> Send:
 @asynccontextmanager
 async def _redis(options: Publish) -> AsyncIterator[Send]:
     from faststream.redis import RedisBroker
+    from redis.asyncio.retry import Retry as AgainNever
+    from redis.backoff import NoBackoff
 
-    broker = RedisBroker(options.url.get_secret_value(), logger=None)  # type: ignore[arg-type]  # None logs nothing
+    # Its client would wait for seconds and send again by itself: that is what runs are for.
+    once = AgainNever(NoBackoff(), 0)
+    broker = RedisBroker(options.url.get_secret_value(), logger=None, retry=once)  # type: ignore[arg-type]
 
     async def send(stream: str, body: bytes, event: Event) -> None:
         # Fields that any client can read; `__data__` is where FastStream's subscribers look.
