@@ -90,6 +90,21 @@ def provider() -> Provider:
     return Provider()
 
 
+@dataclass
+class Records:
+    """What handlers said of outputs, by the outputs' ids."""
+
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    async def record(self, output: Output, **values: Any) -> None:
+        self.told[output.id] = values
+
+
+@pytest.fixture
+def records() -> Records:
+    return Records()
+
+
 @pytest.fixture(scope="session")
 def tls() -> ssl.SSLContext:
     """One for all, as it takes longer to make than a test."""
@@ -103,7 +118,7 @@ async def http(tls: ssl.SSLContext) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider) -> Callable[..., Context]:
+def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider, records: Records) -> Callable[..., Context]:
     """A context as a worker makes it; what is given differs."""
 
     @asynccontextmanager
@@ -119,6 +134,7 @@ def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider) -> Call
             "once": once,
             "submit": lambda *_: None,
             "refresh": provider.refresh,
+            "record": records.record,
             "max_file": 2**30,
         }
         return Context(**given | changes)
