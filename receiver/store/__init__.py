@@ -15,6 +15,7 @@ from .outputs import Outputs
 from .replay import Filter, Replays
 from .retention import Retention
 from .runs import Runs
+from .sessions import Sessions
 from .turn import MATCHED, Claimed, Finished
 from .wakeups import Wakeups
 
@@ -41,6 +42,7 @@ __all__ = [
     "Retention",
     "Runs",
     "Secret",
+    "Sessions",
     "Store",
     "Wakeups",
     "headers_of",
@@ -65,6 +67,7 @@ class Store:
         self.backlog = Backlog(self.database)
         self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)
+        self.sessions = Sessions(self.database)
         self.wakeups = Wakeups(self.database, url)
 
     async def migrate(self) -> None:

@@ -79,9 +79,7 @@ async def test_what_was_captured_is_recorded_with_its_place_and_what_was_missed_
     storage.put("/other", b"", status="500 Internal Server Error")
     given = context()
     with pytest.raises(Retry):
-        await download(
-            event(Output(id="a", url=storage.url("/clip")), Output(id="b", url=storage.url("/other"))), given
-        )
+        await download(event(*(Output(id=path, url=storage.url(path)) for path in ("/clip", "/other"))), given)
     assert records.told == {
         "/clip": {
             "state": "captured",
