@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from . import meters
 from .context import Context
 from .errors import GiveUp, Retry, Unavailable
 from .events import Event
@@ -101,7 +102,9 @@ class Dispatcher:
                 self._wakened.clear()
                 began = time.monotonic()
                 pause = await self._turn()
-                await self._pause(pause, after=time.monotonic() - began)
+                took = time.monotonic() - began
+                meters.TURNS.add(took)
+                await self._pause(pause, after=took)
         finally:
             alive.cancel()
             await self._drain()
@@ -122,6 +125,7 @@ class Dispatcher:
             log.error("store_unavailable", error=str(error))
             return 1.0 + self._roll()
         for late in turn.lost:
+            meters.ATTEMPTS.add(late.run.handler, "lost")
             log.warning("lease_lost", run=late.run.id, handler=late.run.handler, outcome=late.outcome)
         for claimed in turn.claimed:
             self._start(claimed)
@@ -185,6 +189,8 @@ class Dispatcher:
             outcome, error, after, jobs = await self._outcome(handler, claimed)
             seconds = time.monotonic() - began
             _tell(outcome, claimed, error, seconds=seconds)
+        meters.ATTEMPTS.add(handler.name, outcome)
+        meters.ATTEMPT_TIMES.add(seconds, handler.name)
         wait = None
         if outcome == "retry":
             wait = backoff(claimed.attempt, roll=self._roll()) if after is None else max(0.0, after)
