@@ -7,7 +7,7 @@ A provider's own words stay as they came (`type`, `tool`, `data`); what is ours 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -76,6 +76,13 @@ class Event:
             prefix = pattern[:-1]
             return self.type.startswith(prefix) or (self.kind or "").startswith(prefix)
         return pattern in (self.type, self.kind)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON data with the names it has here, for whoever gets events from a handler.
+
+        The URLs of its outputs are in it, in `data` too: signed, and open to all who see them.
+        """
+        return asdict(self)
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made per delivery, and that costs half

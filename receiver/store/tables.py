@@ -147,6 +147,7 @@ attempts = Table(
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double, nullable=False),
     Column("error", Text),
+    Column("note", Text),  # what the handler wants kept beside it
     CheckConstraint("outcome IN ('done', 'retry', 'failed', 'lost')", name="attempts_outcome"),
 )
 Index("attempts_run", attempts.c.run_id)

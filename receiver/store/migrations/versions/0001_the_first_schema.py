@@ -225,6 +225,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("finished_at", sa.Double(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
         sa.CheckConstraint("outcome IN ('done', 'retry', 'failed', 'lost')", name="attempts_outcome"),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
