@@ -14,6 +14,7 @@ from .migrations import check, migrate
 from .replay import Filter, Replays
 from .retention import Retention
 from .runs import Runs
+from .sessions import Sessions
 from .turn import Claimed, Finished
 from .wakeups import Wakeups
 
@@ -38,6 +39,7 @@ __all__ = [
     "Retention",
     "Runs",
     "Secret",
+    "Sessions",
     "Store",
     "Wakeups",
     "headers_of",
@@ -61,6 +63,7 @@ class Store:
         self.backlog = Backlog(self.database)
         self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)
+        self.sessions = Sessions(self.database)
         self.wakeups = Wakeups(self.database, url)
 
     async def migrate(self) -> None:

@@ -246,3 +246,12 @@ secrets = Table(
     Column("valid_until", Double),
 )
 Index("secrets_source", secrets.c.source)
+
+#: Who is signed in to the pages. The id of a session is in its cookie only; here is what it hashes to.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("begun_at", Double, nullable=False),
+    Column("valid_until", Double, nullable=False),
+)
