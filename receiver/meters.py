@@ -77,6 +77,7 @@ ATTEMPT_TIMES = Spread("receiver_attempt_seconds", "How long an attempt took.", 
 TURNS = Spread("receiver_turn_seconds", "How long a worker's turn with the store took.", bounds=_QUICK)
 QUESTIONS = Counts("receiver_questions", "Providers asked how a job stands, by what came.", "source", "outcome")
 SUBMISSIONS = Counts("receiver_submissions", "Jobs sent to providers, by what came.", "source", "outcome")
+CAPTURES = Counts("receiver_captures", "Outputs that an attempt captured or missed.", "handler", "state")
 
 
 def counted() -> Counted:

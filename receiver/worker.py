@@ -219,6 +219,7 @@ class Desk:
                 expires_at=output.expires_at,
                 **values,
             )
+            meters.CAPTURES.add(claimed.handler, values["state"])
 
         return Context(
             attempt=claimed.attempt,
