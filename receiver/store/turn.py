@@ -264,6 +264,7 @@ def _ended(item: Finished, now: float) -> dict[str, Any]:
 def _attempt_row(item: Finished) -> dict[str, Any]:
     return {
         "run_id": item.run.id,
+        "handler": item.run.handler,
         "number": item.run.attempt,
         "outcome": item.outcome,
         "worker": None,
