@@ -3,11 +3,18 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
 from .events import Output
+from .logs import scrub
+from .shared import Shared
+
+T = TypeVar("T")
+
+#: Longest note that is kept with an attempt, characters.
+NOTE_LENGTH = 4096
 
 
 class Submitted(Protocol):
@@ -31,6 +38,7 @@ class Context:
         once: Callable[[str], AbstractAsyncContextManager[bool]],
         refresh: Callable[[Output], Awaitable[Output]],
         submit: Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], "Submitted"],
+        shared: Shared,
         max_file: int = 2 * 2**30,
     ) -> None:
         self.attempt = attempt  #: 1 at the first try
@@ -41,12 +49,27 @@ class Context:
         self._once = once
         self._refresh = refresh
         self._submit = submit
+        self._shared = shared
         self._submitted: list[Submitted] = []
+        self._note = ""
 
     @property
     def submitted(self) -> "Sequence[Submitted]":
         """The jobs that this attempt submits if it succeeds."""
         return self._submitted
+
+    @property
+    def noted(self) -> str | None:
+        """What this attempt noted, None if nothing."""
+        return self._note or None
+
+    def note(self, text: str) -> None:
+        """Keep `text` beside this attempt, however it ends, for people: `receiver events show ID`.
+
+        What is noted later comes below. No URL keeps its query, and of very long notes only the beginning
+        and the end are kept.
+        """
+        self._note = _shortened(f"{self._note}\n{scrub(text)}".strip())
 
     def once(self, key: str) -> AbstractAsyncContextManager[bool]:
         """Make one step of this handler happen once for its event, across retries, crashes and workers.
@@ -59,6 +82,21 @@ class Context:
         as done: nobody can know whether the mail left, and it must not leave twice.
         """
         return self._once(key)
+
+    async def shared(self, open: Callable[[], AbstractAsyncContextManager[T]]) -> T:
+        """Return what `open` makes, e.g. a database pool: opened once per worker, and closed when it has drained.
+
+            @asynccontextmanager
+            async def pool() -> AsyncIterator[asyncpg.Pool]:
+                async with asyncpg.create_pool(DATABASE) as made:
+                    yield made
+
+            database = await context.shared(pool)
+
+        All runs that name the same function share what it made. What it raises is raised here, and the next
+        call opens anew.
+        """
+        return await self._shared.get(open)
 
     async def refresh(self, output: Output) -> Output:
         """Ask the provider for a URL of `output` that works now. Its `url` is None if there is none yet.
@@ -79,3 +117,8 @@ class Context:
         job = self._submit(source, tool, parameters, metadata)
         self._submitted.append(job)
         return job.id
+
+
+def _shortened(text: str) -> str:
+    half = NOTE_LENGTH // 2 - 2
+    return text if len(text) <= NOTE_LENGTH else f"{text[:half]}\n…\n{text[-half:]}"

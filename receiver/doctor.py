@@ -46,8 +46,13 @@ async def _checks(settings: Settings, store: Store, http: httpx.AsyncClient) -> 
     yield _settings(settings)
     stored = await _store(store)
     yield stored
-    sources = webhook_sources(find_sources(settings.providers))
     there = stored.state == "fine"
+    secrets = {one.source for one in await store.endpoints.secrets(now=time.time())} if there else set()
+    sources = {
+        name: source
+        for name, source in webhook_sources(find_sources(settings.providers)).items()
+        if not isinstance(source, Profile) or name in secrets or settings.provider(name).webhook_secrets
+    }
     yield await _secrets(settings, store, sources) if there else _skipped("secrets")
     yield await _public_url(settings, http)
     yield await _endpoints(settings, store, sources, http) if there else _skipped("endpoints")

@@ -7,7 +7,7 @@ A provider's own words stay as they came (`type`, `tool`, `data`); what is ours 
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -81,6 +81,13 @@ class Event:
         """Whether one of the patterns names this event, and it is of the source and the tool, if they are given."""
         ours = source in (None, self.source) and tool in (None, self.tool)
         return ours and any(self.matches(pattern) for pattern in patterns)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON data with the names it has here, for whoever gets events from a handler.
+
+        The URLs of its outputs are in it, in `data` too: signed, and open to all who see them.
+        """
+        return asdict(self)
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made per delivery, and that costs half

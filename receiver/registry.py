@@ -293,7 +293,7 @@ def _installed(name: str) -> Configurable | None:
 
 
 def find_sources(providers: Mapping[str, Provider] | None = None) -> dict[str, Source]:
-    """Return every source by name: from the entry points `receiver.sources`, and the profiles that settings call for.
+    """Return every source by name: from the entry points `receiver.sources`, and with `providers` the usable profiles.
 
     Raises ConfigError if one does not import, is not a source, has the name of another, or cannot be trusted.
     """
@@ -306,11 +306,11 @@ def find_sources(providers: Mapping[str, Provider] | None = None) -> dict[str, S
         if origin.setdefault(source.name, entry.value) != entry.value:
             raise ConfigError(f"two sources are named {source.name}: {origin[source.name]} and {entry.value}")
         found[source.name] = source
-    if providers:
-        from .sources import profiles  # not before: who imports `handler` needs no cryptography
+    if providers is None:
+        return found
+    from .sources import profiles  # not before: who imports `handler` needs no cryptography
 
-        return {**profiles.in_use(providers), **found}
-    return found
+    return {**profiles.usable(providers), **found}
 
 
 def webhook_sources(sources: Mapping[str, Source]) -> dict[str, WebhookSource]:

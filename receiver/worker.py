@@ -23,6 +23,7 @@ from .outbound import create_client
 from .recall import event_of
 from .registry import Handler, find_handlers, find_sources
 from .settings import Settings
+from .shared import Shared
 from .sources import Source
 from .store import REPORT, Claimed, NewJob, Reported, Store
 from .tracker import Tracker, new_job
@@ -56,7 +57,8 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
     store = Store(settings.database_url)
     async with create_client(allow=settings.outbound_allow) as http:
         sources = find_sources(settings.providers)
-        desk = Desk(settings=settings, store=store, sources=sources, http=http)
+        shared = Shared()
+        desk = Desk(settings=settings, store=store, sources=sources, http=http, shared=shared)
         dispatcher = Dispatcher(
             store=store,
             handlers=handlers,
@@ -99,6 +101,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             finally:
                 for task in beside:
                     task.cancel()
+                await shared.close()
         finally:
             await store.close()
     log.info("worker_stopped", worker=name)
@@ -151,11 +154,14 @@ async def _listen(dispatcher: Dispatcher) -> None:
 class Desk:
     """Makes the event and the context of each attempt."""
 
-    def __init__(self, *, settings: Settings, store: Store, sources: Mapping[str, Source], http: Any) -> None:
+    def __init__(
+        self, *, settings: Settings, store: Store, sources: Mapping[str, Source], http: Any, shared: Shared
+    ) -> None:
         self._settings = settings
         self._store = store
         self._sources = sources
         self._http = http
+        self._shared = shared
 
     def event(self, row: Mapping[str, Any]) -> Event:
         """Return the event of a row of the store."""
@@ -186,5 +192,6 @@ class Desk:
             once=lambda key: self._store.runs.once(claimed.id, key),
             refresh=refresh,
             submit=submit,
+            shared=self._shared,
             max_file=self._settings.max_file,
         )

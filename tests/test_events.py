@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +17,17 @@ T0 = 1793232000.0
 
 def event(type="tool_execution.succeeded", kind="job.succeeded", **values):
     return Event(id="evt_1", source="videogen", type=type, kind=kind, occurred_at=T0, received_at=T0, **values)
+
+
+def test_as_json_it_has_every_field_under_its_name():
+    told = event(
+        outputs=(Output(id="file_1", type="VIDEO"),), error=JobError(message="no"), data={"a": [1]}, metadata={"o": "é"}
+    )
+    back = json.loads(json.dumps(told.as_json()))
+    assert set(back) == {field.name for field in fields(Event)}
+    assert back["outputs"][0]["type"] == "VIDEO"
+    assert (back["error"]["message"], back["data"], back["metadata"]) == ("no", {"a": [1]}, {"o": "é"})
+    assert back["received_at"] == T0
 
 
 # Patterns

@@ -112,7 +112,7 @@ def _with_registrar(name: str, work: Callable[[Registrar], Awaitable[Any]]) -> A
         if name in BY_HAND:
             raise ConfigError(
                 f"{name} is registered at the provider by hand: let it deliver to /webhooks/{name}, and put the secret "
-                f"it gives you into {name.upper()}_WEBHOOK_SECRET"
+                f"it gives you into {name.upper()}_WEBHOOK_SECRET, or store it with `receiver secrets add {name}`"
             )
         if name not in found:
             raise ConfigError(f"no source is called {name}: there are {', '.join(found)}")

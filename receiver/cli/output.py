@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..events import seconds
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
 
@@ -47,10 +49,26 @@ def ago(age: str | None, *, now: Callable[[], float] = time.time) -> float | Non
     """Return the moment, Unix seconds, that lies an age like `"90s"`, `"15m"`, `"36h"` or `"7d"` back."""
     if age is None:
         return None
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", age)
-    if not match:
+    length = _length(age)
+    if length is None:
         raise typer.BadParameter(f"{age!r} is not an age: write 90s, 15m, 36h or 7d")
-    return now() - int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    return now() - length
+
+
+def ahead(text: str, *, now: Callable[[], float] = time.time) -> float:
+    """Return the moment, Unix seconds, of a time like `"2026-12-01T08:00Z"`, or of `"36h"` from now."""
+    length = _length(text)
+    if length is not None:
+        return now() + length
+    found = seconds(text) if "T" in text else None  # a bare number may be meant as anything
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no time: write 2026-12-01T08:00Z, or 90s, 15m, 36h or 7d from now")
+    return found
+
+
+def _length(text: str) -> int | None:
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else None
 
 
 def moment(seconds: float | None) -> str:
@@ -61,7 +79,7 @@ def moment(seconds: float | None) -> str:
 def _cell(column: str, value: object) -> str:
     if value is None:
         return ""
-    if column.endswith("_at") and isinstance(value, int | float):
+    if column.endswith(("_at", "_from", "_until")) and isinstance(value, int | float):
         return moment(value)
     if isinstance(value, list | tuple):
         return ", ".join(plain(str(item)) for item in value)

@@ -1,8 +1,8 @@
 """The providers that are known as data, and how sure each is. What is open is left out, or named in `doubts`.
 
-A profile is used once `<NAME>_WEBHOOK_SECRET` is set. One whose facts are not sure also wants
-`<NAME>_WEBHOOK_CONFIRMED=1` from somebody who has seen a delivery verify. Providers that sign nothing, or less than the
-body, are listed and stay refused: what they send would be anybody's word.
+A profile takes deliveries once a secret of it is there, in `<NAME>_WEBHOOK_SECRET` or stored. One whose facts are not
+sure also wants `<NAME>_WEBHOOK_CONFIRMED=1` from somebody who has seen a delivery verify. Providers that sign nothing,
+or less than the body, are listed and stay refused: what they send would be anybody's word.
 """
 
 from collections.abc import Callable, Mapping
@@ -282,33 +282,36 @@ PROFILES = (
 _GENERIC: dict[str, Callable[[str], Scheme]] = {"github": github_like, "stripe": stripe_like}
 
 
-def in_use(providers: Mapping[str, Provider]) -> dict[str, Profile]:
-    """Return the profiles that the settings call for, by name.
+def usable(providers: Mapping[str, Provider]) -> dict[str, Profile]:
+    """Return the profiles that may deliver once a secret of theirs is there, and those that settings describe, by name.
 
-    Raises ConfigError for one that cannot be trusted as it is, naming why and what to set.
+    Raises ConfigError for one that has a secret in the settings and cannot be trusted as it is.
     """
-    known = {profile.name: profile for profile in PROFILES}
+    generic = {name: _generic(name, one.webhook_scheme) for name, one in providers.items() if one.webhook_scheme}
     found = {}
-    for name, provider in providers.items():
-        profile = _generic(name, provider.webhook_scheme) if provider.webhook_scheme else known.get(name)
-        if profile is not None and provider.webhook_secrets:
-            _check(profile, provider)
+    for name, profile in {**{profile.name: profile for profile in PROFILES}, **generic}.items():
+        provider = providers.get(name, Provider())
+        trouble = why_not(profile, provider)
+        if trouble is None:
             found[name] = profile
+        elif provider.webhook_secrets:
+            raise ConfigError(f"{name.upper()}_WEBHOOK_SECRET is set, but {trouble}")
     return found
 
 
-def _check(profile: Profile, provider: Provider) -> None:
-    variable = profile.name.upper()
+def why_not(profile: Profile, provider: Provider) -> str | None:
+    """Return why a profile's deliveries cannot be trusted as it is, and what to do; None if they can."""
     if profile.scheme.trust in ("nothing", "id"):
-        raise ConfigError(
-            f"{variable}_WEBHOOK_SECRET is set, but {profile.name} does not sign what it sends ({profile.facts}): "
-            "its deliveries cannot be trusted, unset it"
+        return (
+            f"{profile.name} does not sign what it sends ({profile.facts}): its deliveries cannot be trusted, and no "
+            "secret changes that"
         )
     if profile.certainty == "unknown" and not provider.webhook_confirmed:
-        raise ConfigError(
-            f"{profile.name}: {profile.doubts} is not known for sure; check {profile.facts} against a delivery of your "
-            f"own, then set {variable}_WEBHOOK_CONFIRMED=1"
+        return (
+            f"of {profile.name} it is not known for sure: {profile.doubts}; check {profile.facts} against a delivery "
+            f"of your own, then set {profile.name.upper()}_WEBHOOK_CONFIRMED=1"
         )
+    return None
 
 
 def _generic(name: str, text: str) -> Profile:

@@ -17,6 +17,7 @@ from .page import Page
 from .replay import Replays
 from .retention import Retention
 from .runs import RunFilter, Runs
+from .sessions import Sessions
 from .tally import Count, Tally
 from .turn import Claimed, Finished
 from .wakeups import Wakeups
@@ -48,6 +49,7 @@ __all__ = [
     "RunFilter",
     "Runs",
     "Secret",
+    "Sessions",
     "Store",
     "Tally",
     "Wakeups",
@@ -74,6 +76,7 @@ class Store:
         self.backlog = Backlog(self.database)
         self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)
+        self.sessions = Sessions(self.database)
         self.wakeups = Wakeups(self.database, url)
 
     async def migrate(self) -> None:

@@ -14,6 +14,9 @@ from .tables import beats, endpoints, secrets
 #: How the part is called that beats when a source delivers; the source's name follows.
 HEARD = "heard:"
 
+#: Seconds for which a secret counts before its time: another machine may have stored it, by a clock that is ahead.
+EARLY = 300.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
@@ -103,14 +106,30 @@ class Endpoints:
             await connection.execute(update(secrets).where(open_ended).values(valid_until=now + overlap))
 
     async def secrets(self, source: str | None = None, *, now: float | None = None) -> list[Secret]:
-        """Return the secrets, newest first; with `now` only those that count then."""
+        """Return the secrets, newest first; with `now` only those that count then, or soon."""
         query = select(secrets).order_by(secrets.c.valid_from.desc(), secrets.c.id.desc())
         if source:
             query = query.where(secrets.c.source == source)
         if now is not None:
             query = query.where(secrets.c.valid_until.is_(None) | (secrets.c.valid_until > now))
+            query = query.where(secrets.c.valid_from <= now + EARLY)
         async with self._database.read() as connection:
             return [Secret(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def add_secret(
+        self, source: str, *, sealed: str, last4: str, valid_from: float, valid_until: float | None = None
+    ) -> str:
+        """Keep a secret that belongs to no endpoint of ours; return its id."""
+        row = _secret_row(source, None, sealed, last4, valid_from)
+        async with self._database.write() as connection:
+            await connection.execute(insert(secrets), [row | {"valid_until": valid_until}])
+        return str(row["id"])
+
+    async def end_secret(self, id: str, *, at: float) -> bool:
+        """Let a secret count until `at` and no longer; return whether there is one."""
+        async with self._database.write() as connection:
+            ended = update(secrets).where(secrets.c.id == id).values(valid_until=at)
+            return (await connection.execute(ended)).rowcount > 0
 
     async def reseal(self, sealed: Sequence[tuple[str, str]]) -> None:
         """Replace the sealed text of secrets, given as pairs of id and text."""
@@ -124,7 +143,7 @@ class Endpoints:
             return (await connection.execute(delete(secrets).where(secrets.c.valid_until <= now))).rowcount
 
 
-def _secret_row(source: str, endpoint_id: str, sealed: str, last4: str, now: float) -> dict[str, object]:
+def _secret_row(source: str, endpoint_id: str | None, sealed: str, last4: str, now: float) -> dict[str, object]:
     return {
         "id": new_id("sec"),
         "source": source,

@@ -196,7 +196,7 @@ class Events:
         """Return the runs of an event, each once per attempt, in order; a run never tried has no attempt."""
         query = (
             select(runs, attempts.c.number, attempts.c.outcome, attempts.c.error.label("attempt_error"))
-            .add_columns(attempts.c.started_at.label("attempt_started_at"))
+            .add_columns(attempts.c.note, attempts.c.started_at.label("attempt_started_at"))
             .add_columns(attempts.c.finished_at.label("attempt_finished_at"))
             .select_from(runs.outerjoin(attempts))
             .where(runs.c.event_id == event_id)

@@ -167,6 +167,7 @@ attempts = Table(
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double, nullable=False),
     Column("error", Text),
+    Column("note", Text),  # what the handler wants kept beside it
     CheckConstraint("outcome IN ('done', 'retry', 'failed', 'lost')", name="attempts_outcome"),
 )
 Index("attempts_run", attempts.c.run_id)
@@ -266,3 +267,12 @@ secrets = Table(
     Column("valid_until", Double),
 )
 Index("secrets_source", secrets.c.source)
+
+#: Who is signed in to the pages. The id of a session is in its cookie only; here is what it hashes to.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("begun_at", Double, nullable=False),
+    Column("valid_until", Double, nullable=False),
+)

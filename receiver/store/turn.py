@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from ..ids import new_id
+from .events import storable
 from .ledger import NewJob, enter, hear, held, with_metadata
 from .tables import attempts, events, pauses, runs
 
@@ -61,6 +62,7 @@ class Finished:
     outcome: str  #: `"done"`, `"retry"` or `"failed"`
     finished_at: float
     error: str | None = None
+    note: str | None = None  #: what the handler wants kept beside the attempt
     wait: float | None = None
     jobs: Sequence[NewJob] = ()  #: what the handler submits, if it succeeded
 
@@ -256,7 +258,7 @@ def _ended(item: Finished, now: float) -> dict[str, Any]:
         "state": "waiting" if again else item.outcome,
         "due_at": now + (item.wait or 0) if again else item.run.due_at,
         "finished_at": None if again else now,
-        "error": item.error,
+        "error": storable(item.error),
         "lease_until": None,
     }
 
@@ -270,7 +272,8 @@ def _attempt_row(item: Finished) -> dict[str, Any]:
         "worker": None,
         "started_at": item.run.started_at,
         "finished_at": item.finished_at,
-        "error": item.error,
+        "error": storable(item.error),
+        "note": storable(item.note),
     }
 
 

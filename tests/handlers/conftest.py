@@ -14,6 +14,7 @@ import structlog
 
 from receiver import Context, Event, Output
 from receiver.outbound import create_client
+from receiver.shared import Shared
 
 
 @dataclass
@@ -103,7 +104,15 @@ async def http(tls: ssl.SSLContext) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider) -> Callable[..., Context]:
+async def shared() -> AsyncIterator[Shared]:
+    """What handlers open, closed after the test as a worker does when it has drained."""
+    made = Shared()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider, shared: Shared) -> Callable[..., Context]:
     """A context as a worker makes it; what is given differs."""
 
     @asynccontextmanager
@@ -119,6 +128,7 @@ def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider) -> Call
             "once": once,
             "submit": lambda *_: None,
             "refresh": provider.refresh,
+            "shared": shared,
             "max_file": 2**30,
         }
         return Context(**given | changes)

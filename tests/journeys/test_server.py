@@ -212,3 +212,37 @@ def test_the_door_alone_and_a_worker_alone_do_the_same_work(tmp_path):
         with worker:
             until(server.handled, "handled")
         assert worker.process.returncode == 0
+
+
+def test_what_runs_share_is_opened_once_and_closed_when_the_worker_has_drained(tmp_path):
+    sharing = """
+import asyncio, pathlib
+from contextlib import asynccontextmanager
+from receiver import handler
+
+witness = pathlib.Path("witness.txt")
+
+def tell(text):
+    with witness.open("a") as file:
+        file.write(text + "\\n")
+
+@asynccontextmanager
+async def pool():
+    tell("open")
+    yield "pool"
+    tell("close")
+
+@handler("*")
+async def uses(event, context):
+    tell("begin " + await context.shared(pool))
+    await asyncio.sleep(0.3)
+    tell("end")
+"""
+    witness = tmp_path / "witness.txt"
+    with Server(tmp_path, handlers=sharing).ready() as server:
+        for number in range(2):
+            deliver(server.url, job(number), id=f"msg_{number}")
+        until(lambda: witness.exists() and witness.read_text().count("begin pool") == 2, "begun")
+        assert server.end(signal.SIGTERM) == 0
+    told = witness.read_text().split("\n")[:-1]
+    assert (told[0], told[-1], sorted(told[1:-1])) == ("open", "close", ["begin pool"] * 2 + ["end"] * 2)

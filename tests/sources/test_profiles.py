@@ -14,7 +14,7 @@ from receiver.errors import ConfigError, Unreadable
 from receiver.registry import find_sources
 from receiver.settings import Provider, Settings
 from receiver.sources import WebhookSource
-from receiver.sources.profiles import PROFILES, in_use
+from receiver.sources.profiles import PROFILES, usable
 
 SECRET = "kR7mW2pX9qL4vN8tB3zY"
 KNOWN = {profile.name: profile for profile in PROFILES}
@@ -105,31 +105,35 @@ def provider(**values):
     return Provider.model_validate({"webhook_secret": SECRET, **values})
 
 
-def test_a_profile_is_in_use_once_its_secret_is_set():
-    assert list(in_use({"mux": provider(), "bfl": Provider(), "nobody": provider()})) == ["mux"]
+def test_what_is_sure_and_signed_may_deliver_once_a_secret_is_there_and_nothing_else():
+    found = usable({"nobody": provider()})
+    assert set(found) == {
+        name for name, one in KNOWN.items() if one.certainty != "unknown" and one.scheme.trust in ("body", "sender")
+    }
     assert "mux" not in find_sources()
-    assert "mux" in find_sources({"mux": provider()})
+    assert "mux" in find_sources({})
 
 
 @pytest.mark.parametrize("name", [profile.name for profile in PROFILES if profile.certainty == "unknown"])
 def test_what_is_not_known_for_sure_is_off_until_somebody_confirms_it(name):
     if KNOWN[name].scheme.trust in ("nothing", "id"):
         return
+    assert name not in usable({})
     with pytest.raises(ConfigError, match=f"{name.upper()}_WEBHOOK_CONFIRMED=1"):
-        in_use({name: provider()})
-    assert name in in_use({name: provider(webhook_confirmed="1")})
+        usable({name: provider()})
+    assert name in usable({name: provider(webhook_confirmed="1")})
 
 
 @pytest.mark.parametrize("name", ["minimax", "luma", "kling", "shotstack", "creatomate", "tavus", "kie", "gemini_jwt"])
 def test_who_does_not_sign_the_body_stays_refused_even_if_confirmed(name):
     with pytest.raises(ConfigError, match="cannot be trusted"):
-        in_use({name: provider(webhook_confirmed="1")})
+        usable({name: provider(webhook_confirmed="1")})
 
 
 @pytest.mark.parametrize("text", ["github", "github:", "stripe", "rsa:X", "standard:X"])
 def test_a_scheme_that_means_nothing_is_named(text):
     with pytest.raises(ConfigError, match="ACME_WEBHOOK_SCHEME must be"):
-        in_use({"acme": provider(webhook_scheme=text)})
+        usable({"acme": provider(webhook_scheme=text)})
 
 
 async def test_a_new_provider_is_added_by_settings_alone(tmp_path, monkeypatch):

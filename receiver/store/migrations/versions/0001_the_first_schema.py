@@ -185,6 +185,13 @@ def upgrade() -> None:
         batch_op.create_index("secrets_source", ["source"], unique=False)
 
     op.create_table(
+        "sessions",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("begun_at", sa.Double(), nullable=False),
+        sa.Column("valid_until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_table(
         "runs",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("event_id", sa.Text(), nullable=False),
@@ -248,6 +255,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("finished_at", sa.Double(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
         sa.CheckConstraint("outcome IN ('done', 'retry', 'failed', 'lost')", name="attempts_outcome"),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
@@ -293,6 +301,7 @@ def downgrade() -> None:
         )
 
     op.drop_table("runs")
+    op.drop_table("sessions")
     with op.batch_alter_table("secrets", schema=None) as batch_op:
         batch_op.drop_index("secrets_source")
 
