@@ -13,16 +13,18 @@ from .handlers import REPORT, Handlers, Reported
 from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
 from .migrations import check, migrate
+from .outputs import Outputs
 from .page import Page
 from .replay import Replays
 from .retention import Retention
 from .runs import RunFilter, Runs
 from .sessions import Sessions
 from .tally import Count, Tally
-from .turn import Claimed, Finished
+from .turn import MATCHED, Claimed, Finished
 from .wakeups import Wakeups
 
 __all__ = [
+    "MATCHED",
     "REPORT",
     "Added",
     "Arrival",
@@ -41,6 +43,7 @@ __all__ = [
     "Jobs",
     "Left",
     "NewJob",
+    "Outputs",
     "Page",
     "Refusal",
     "Replays",
@@ -73,6 +76,7 @@ class Store:
         self.replays = Replays(self.database)
         self.handlers = Handlers(self.database)
         self.tally = Tally(self.database)
+        self.outputs = Outputs(self.database)
         self.backlog = Backlog(self.database)
         self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)
