@@ -8,9 +8,13 @@ from typing import Any, Protocol, TypeVar
 import httpx
 
 from .events import Output
+from .logs import scrub
 from .shared import Shared
 
 T = TypeVar("T")
+
+#: Longest note that is kept with an attempt, characters.
+NOTE_LENGTH = 4096
 
 
 class Submitted(Protocol):
@@ -34,6 +38,7 @@ class Context:
         once: Callable[[str], AbstractAsyncContextManager[bool]],
         refresh: Callable[[Output], Awaitable[Output]],
         submit: Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], "Submitted"],
+        record: Callable[..., Awaitable[None]],
         shared: Shared,
         max_file: int = 2 * 2**30,
     ) -> None:
@@ -45,13 +50,28 @@ class Context:
         self._once = once
         self._refresh = refresh
         self._submit = submit
+        self._record = record
         self._shared = shared
         self._submitted: list[Submitted] = []
+        self._note = ""
 
     @property
     def submitted(self) -> "Sequence[Submitted]":
         """The jobs that this attempt submits if it succeeds."""
         return self._submitted
+
+    @property
+    def noted(self) -> str | None:
+        """What this attempt noted, None if nothing."""
+        return self._note or None
+
+    def note(self, text: str) -> None:
+        """Keep `text` beside this attempt, however it ends, for people: `receiver events show ID`.
+
+        What is noted later comes below. No URL keeps its query, and of very long notes only the beginning
+        and the end are kept.
+        """
+        self._note = _shortened(f"{self._note}\n{scrub(text)}".strip())
 
     def once(self, key: str) -> AbstractAsyncContextManager[bool]:
         """Make one step of this handler happen once for its event, across retries, crashes and workers.
@@ -87,6 +107,14 @@ class Context:
         """
         return await self._refresh(output)
 
+    async def captured(self, output: Output, *, place: str, size: int, sha256: str, media_type: str) -> None:
+        """Say that an output is safe, and where: `receiver outputs list` shows it."""
+        await self._record(output, state="captured", place=place, size=size, sha256=sha256, media_type=media_type)
+
+    async def missed(self, output: Output, why: str) -> None:
+        """Say that an output could not be captured in this attempt."""
+        await self._record(output, state="missed", error=why)
+
     async def submit(
         self, source: str, tool: str, /, *, metadata: Mapping[str, Any] | None = None, **parameters: Any
     ) -> str:
@@ -99,3 +127,8 @@ class Context:
         job = self._submit(source, tool, parameters, metadata)
         self._submitted.append(job)
         return job.id
+
+
+def _shortened(text: str) -> str:
+    half = NOTE_LENGTH // 2 - 2
+    return text if len(text) <= NOTE_LENGTH else f"{text[:half]}\n…\n{text[-half:]}"

@@ -1,22 +1,20 @@
 """Run handlers: fan events out, claim due runs, give each its time, and keep how it went."""
 
 import asyncio
-import inspect
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
+from .attempt import Calls, Ended, describe
 from .context import Context
-from .errors import GiveUp, Retry, Unavailable
+from .errors import Unavailable
 from .events import Event
 from .lane import AHEAD, Lane
-from .logs import scrub
-from .registry import Handler, is_async
-from .store import Claimed, Finished, Store
+from .registry import Handler
+from .store import MATCHED, Claimed, Finished, Store
 
 log = structlog.get_logger(__name__)
 
@@ -26,13 +24,20 @@ POLL = 1.0
 #: Longest rest after a turn, seconds: a store that hung must not be given as long again.
 LONGEST_REST = 0.1
 
-#: Longest error text that is kept with an attempt.
-ERROR_LENGTH = 4000
-
 
 def wanted(event: Event, handlers: Iterable[Handler]) -> dict[str, str | None]:
     """Return the names of the handlers that want an event, each with the key by which its runs are ordered."""
     return {one.name: event.job_id if one.ordered else None for one in handlers if one.wants(event)}
+
+
+def matched(row: Mapping[str, Any]) -> Event:
+    """Return the event of a row of the store, with what handlers choose by and nothing else."""
+    return Event(**{name: row[name] for name in MATCHED})
+
+
+def capturing(handlers: Iterable[Handler]) -> frozenset[str]:
+    """Return the names of the handlers that keep outputs."""
+    return frozenset(one.name for one in handlers if one.captures)
 
 
 def backoff(attempt: int, *, first: float = 2.0, longest: float = 3600.0, roll: float) -> float:
@@ -69,6 +74,7 @@ class Dispatcher:
         self._handlers = {handler.name: handler for handler in handlers}
         self._event_of = event_of
         self._context_of = context_of
+        self._captures = capturing(handlers)
         self._worker = worker
         self._concurrency = concurrency
         self._lease = lease
@@ -78,7 +84,7 @@ class Dispatcher:
         self._slots = asyncio.Semaphore(concurrency)
         self._lanes = {handler.name: Lane(handler.concurrency) for handler in handlers}
         self._finished: list[Finished] = []
-        self._threads: dict[str, ThreadPoolExecutor] = {}
+        self._calls = Calls()
         self._wakened = asyncio.Event()
         self._stopping = False
 
@@ -116,6 +122,7 @@ class Dispatcher:
                 finished=finished,
                 wanted=self._wanted,
                 free=self._free(),
+                captures=self._captures,
             )
         except Unavailable as error:
             self._finished = finished + self._finished
@@ -150,7 +157,7 @@ class Dispatcher:
             pass
 
     def _wanted(self, row: Mapping[str, Any]) -> dict[str, str | None]:
-        return wanted(Event(**row), self._handlers.values())
+        return wanted(matched(row), self._handlers.values())
 
     def _free(self) -> dict[str, int]:
         room = max(self._concurrency, AHEAD) - len(self._running)
@@ -182,54 +189,33 @@ class Dispatcher:
             event_id=claimed.event["id"], run_id=claimed.id, handler=handler.name, job_id=claimed.event["job_id"]
         ):
             began = time.monotonic()
-            outcome, error, after, jobs = await self._outcome(handler, claimed)
+            ended = await self._ended_how(handler, claimed)
             seconds = time.monotonic() - began
-            _tell(outcome, claimed, error, seconds=seconds)
+            _tell(ended, claimed, seconds=seconds)
         wait = None
-        if outcome == "retry":
-            wait = backoff(claimed.attempt, roll=self._roll()) if after is None else max(0.0, after)
-        # All times are by the store's clock: this machine's may be minutes off, or jump.
-        ended = claimed.started_at + seconds
+        if ended.outcome == "retry":
+            wait = backoff(claimed.attempt, roll=self._roll()) if ended.after is None else max(0.0, ended.after)
         self._finished.append(
-            Finished(run=claimed, outcome=outcome, finished_at=ended, error=error, wait=wait, jobs=jobs)
+            Finished(
+                run=claimed,
+                outcome=ended.outcome,
+                # All times are by the store's clock: this machine's may be minutes off, or jump.
+                finished_at=claimed.started_at + seconds,
+                error=ended.error,
+                note=ended.note,
+                wait=wait,
+                jobs=ended.jobs,
+            )
         )
 
-    async def _outcome(self, handler: Handler, claimed: Claimed) -> tuple[str, str | None, float | None, Sequence[Any]]:
-        """Return outcome, error text, the wait in seconds if the handler named one, and the jobs it submits."""
+    async def _ended_how(self, handler: Handler, claimed: Claimed) -> Ended:
         last = claimed.attempt > handler.retries
-        limit = asyncio.timeout(handler.timeout)
         try:
             event = self._event_of(claimed.event)
             context = self._context_of(claimed, event)
-            async with limit:
-                await self._call(handler, event, context)
-        except Retry as retry:
-            return "failed" if last else "retry", scrub(str(retry) or "the handler asked for a retry"), retry.after, ()
-        except GiveUp as reason:
-            return "failed", scrub(f"gave up: {reason}"), None, ()
-        except asyncio.CancelledError:
-            raise
-        except BaseException as problem:  # noqa: BLE001 - a handler may raise anything, SystemExit too; it must end here
-            text = f"took longer than {handler.timeout:g} s" if limit.expired() else _describe(problem)
-        else:
-            return "done", None, None, context.submitted
-        return "failed" if last else "retry", text, None, ()
-
-    async def _call(self, handler: Handler, event: Event, context: Context) -> None:
-        if is_async(handler.function):
-            await _awaitable(handler.function(event, context))
-            return
-        # A pool of its own: a hanging function takes no thread from other handlers, and threads cannot be killed.
-        pool = self._threads.setdefault(handler.name, ThreadPoolExecutor(handler.concurrency, handler.name))
-        copied = structlog.contextvars.get_contextvars()
-
-        def call() -> object:
-            with structlog.contextvars.bound_contextvars(**copied):
-                return handler.function(event, context)
-
-        result = await asyncio.get_running_loop().run_in_executor(pool, call)
-        if inspect.isawaitable(result):  # a plain function around an async one
-            await result
+        except Exception as problem:  # noqa: BLE001 - an installed source may raise anything
+            return Ended(outcome="failed" if last else "retry", error=describe(problem))
+        return await self._calls.attempt(handler, event, context, last=last)
 
     async def _stay_alive(self) -> None:
         """Extend our leases, and take over those of workers that are gone."""
@@ -261,29 +247,14 @@ class Dispatcher:
             log.warning("runs_given_back", runs=[claimed.id for claimed in left.values()])
         ended = {finished.run.id for finished in self._finished}
         given_back = [claimed for claimed in left.values() if claimed.id not in ended]
-        for pool in self._threads.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._calls.close()
         await self._store.runs.settle(self._finished, given_back)
 
 
-async def _awaitable(result: Awaitable[None] | None) -> None:
-    if result is not None:
-        await result
-
-
-def _describe(problem: BaseException) -> str:
-    """Return an exception as text fit to keep: no secrets, the place where it was raised."""
-    frame = problem.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f" ({frame.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno})" if frame else ""
-    return scrub(f"{type(problem).__name__}: {problem}{place}")[:ERROR_LENGTH]
-
-
-def _tell(outcome: str, claimed: Claimed, error: str | None, *, seconds: float) -> None:
-    if outcome == "done":
+def _tell(ended: Ended, claimed: Claimed, *, seconds: float) -> None:
+    if ended.outcome == "done":
         log.debug("run_done", attempt=claimed.attempt, seconds=round(seconds, 3))
-    elif outcome == "retry":
-        log.warning("run_waits", attempt=claimed.attempt, error=error)
+    elif ended.outcome == "retry":
+        log.warning("run_waits", attempt=claimed.attempt, error=ended.error)
     else:
-        log.error("run_failed", attempt=claimed.attempt, error=error)
+        log.error("run_failed", attempt=claimed.attempt, error=ended.error)

@@ -38,6 +38,7 @@ async def dispatching(store, clock, *handlers, **changes):
                 files=Path(),
                 once=lambda key: store.runs.once(claimed.id, key),
                 refresh=None,
+                record=None,
                 shared=Shared(),
                 submit=lambda source, tool, parameters, metadata: NewJob(
                     source=source, tool=tool, parameters=parameters, metadata=metadata or {}, run_id=claimed.id
@@ -138,6 +139,50 @@ async def test_giving_up_ends_a_run_at_once(store, clock, arrival):  # noqa: F81
     async with dispatching(store, clock, mark(hopeless)):
         await until(store, "failed")
     assert (await store.runs.recent())[0]["error"] == "gave up: no such customer"
+
+
+async def test_what_a_handler_notes_is_kept_beside_its_attempt_however_it_ends(store, clock, arrival):  # noqa: F811
+    async def noting(event, context):
+        context.note(f"attempt {context.attempt} saw https://storage.example/a.mp4?signature=hush")
+        context.note("and odd bytes: \0 \ud800")
+        if context.attempt == 1:
+            raise Retry("not yet \0", after=0)
+
+    [added] = await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(noting)):
+        await recorded(store, added.event_id, 2)
+    notes = [row["note"].splitlines() for row in await store.events.history(added.event_id)]
+    assert [note[0] for note in notes] == [
+        f"attempt {number} saw https://storage.example/a.mp4?[redacted]" for number in (1, 2)
+    ]
+    assert all("odd bytes" in note[1] for note in notes)
+
+
+async def test_of_a_very_long_note_the_beginning_and_the_end_are_kept(store, clock, arrival):  # noqa: F811
+    async def noting(event, context):
+        context.note("first\n" + "x" * 100_000)
+        context.note("last")
+
+    [added] = await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(noting)):
+        await recorded(store, added.event_id, 1)
+    [row] = await store.events.history(added.event_id)
+    assert len(row["note"]) <= 4096
+    assert (row["note"].split("\n")[0], row["note"].split("\n")[-1]) == ("first", "last")
+
+
+async def test_an_event_that_cannot_be_read_again_fails_its_run_and_nothing_else(store, clock, arrival):  # noqa: F811
+    def odd(_row):
+        raise ValueError("an installed source has a bug")
+
+    async def never(event, context):
+        raise AssertionError
+
+    [added] = await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(never, retries=0), event_of=odd):
+        await until(store, "failed")
+    [row] = await store.events.history(added.event_id)
+    assert row["attempt_error"].startswith("ValueError: an installed source has a bug")
 
 
 @pytest.mark.parametrize("problem", [SystemExit(3), KeyboardInterrupt(), BaseException("odd")])

@@ -131,6 +131,8 @@ def _print(event: dict[str, Any]) -> None:
             error = f": {plain(attempt['error'])}" if attempt["error"] else ""
             line = f"  attempt {attempt['number']} {attempt['outcome']} after {took:.3f} s{error}"
             console.print(line, highlight=False, soft_wrap=True)
+            for noted in (attempt["note"] or "").splitlines():
+                console.print(f"    {plain(noted)}", highlight=False, soft_wrap=True)
     console.print()
     console.print_json(data=event["data"])
 
@@ -161,6 +163,7 @@ def _runs(history: list[Any]) -> list[dict[str, Any]]:
                     "started_at": row["attempt_started_at"],
                     "finished_at": row["attempt_finished_at"],
                     "error": row["attempt_error"],
+                    "note": row["note"],
                 }
             )
     return list(found.values())

@@ -4,13 +4,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, insert, or_, select
+from sqlalchemy import ColumnElement, and_, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..ids import new_id
+from ..ids import first_id, new_id
 from .database import Database
-from .ingest import Ingest, Row
+from .filter import Filter
+from .ingest import COLUMNS, Ingest, Row
+from .page import PATIENCE, Looking, Page
 from .tables import attempts, deliveries, events, runs
+from .text import storable
+
+#: Seconds that lie at most between the receipt of an event and the making of its id.
+LATEST = 120.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +38,7 @@ class Arrival:
     kind: str | None = None
     job_id: str | None = None
     tool: str | None = None
+    expires_at: float | None = None  #: when the first URL of its outputs stops working
     reason: str | None = None  #: why it is in quarantine, None if it is not
     sender: str | None = None
 
@@ -122,6 +129,47 @@ class Events:
             found = await connection.execute(select(events).where(events.c.id.in_(event_ids)))
             return {row["id"]: dict(row) for row in found.mappings()}
 
+    async def page(
+        self, wanted: Filter, *, cursor: str | None = None, limit: int = 50, patience: float = PATIENCE
+    ) -> Page[dict[str, Any]]:
+        """Return the newest events that are meant, without headers and body."""
+        looking = Looking(
+            query=select(*(column for column in events.c if column.name not in ("headers", "body"))),
+            id=events.c.id,
+            base=_received(wanted),
+            narrow=wanted.clauses(),
+            exact=wanted.id is not None or wanted.job_id is not None or wanted.state == "waiting",
+        )
+        async with self._database.read() as connection:
+            return await looking.page(connection, before=cursor, limit=limit, patience=patience)
+
+    async def others(
+        self,
+        *,
+        source: str | None = None,
+        verdict: str | None = None,
+        reason: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        patience: float = PATIENCE,
+    ) -> Page[dict[str, Any]]:
+        """Return the newest deliveries that made no event, without headers and body: refused ones and duplicates."""
+        asked = ((deliveries.c.source, source), (deliveries.c.verdict, verdict), (deliveries.c.reason, reason))
+        looking = Looking(
+            query=select(*(column for column in deliveries.c if column.name not in ("headers", "body"))),
+            id=deliveries.c.id,
+            narrow=[column == storable(value) for column, value in asked if value is not None],
+        )
+        async with self._database.read() as connection:
+            return await looking.page(connection, before=cursor, limit=limit, patience=patience)
+
+    async def other(self, id: str) -> dict[str, Any] | None:
+        """Return one delivery that made no event, with all columns."""
+        async with self._database.read() as connection:
+            query = select(deliveries).where(deliveries.c.id == storable(id))
+            row = (await connection.execute(query)).mappings().one_or_none()
+            return dict(row) if row else None
+
     async def recent(
         self, *, before: str | None = None, limit: int = 50, source: str | None = None, job_id: str | None = None
     ) -> list[dict[str, Any]]:
@@ -149,7 +197,7 @@ class Events:
         """Return the runs of an event, each once per attempt, in order; a run never tried has no attempt."""
         query = (
             select(runs, attempts.c.number, attempts.c.outcome, attempts.c.error.label("attempt_error"))
-            .add_columns(attempts.c.started_at.label("attempt_started_at"))
+            .add_columns(attempts.c.note, attempts.c.started_at.label("attempt_started_at"))
             .add_columns(attempts.c.finished_at.label("attempt_finished_at"))
             .select_from(runs.outerjoin(attempts))
             .where(runs.c.event_id == event_id)
@@ -157,6 +205,16 @@ class Events:
         )
         async with self._database.read() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+def _received(wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return between which ids those are that were received in the filter's time."""
+    found = []
+    if wanted.since is not None:
+        found.append(events.c.id >= first_id("evt", wanted.since))  # an id is made after receipt
+    if wanted.until is not None:
+        found.append(events.c.id < first_id("evt", wanted.until + LATEST))
+    return found
 
 
 def _event_row(arrival: Arrival) -> Row:
@@ -172,6 +230,7 @@ def _event_row(arrival: Arrival) -> Row:
         arrival.road,
         arrival.received_at,
         arrival.occurred_at,
+        arrival.expires_at,
         arrival.message_id,
         storable(arrival.fact),
         arrival.reason,
@@ -180,8 +239,11 @@ def _event_row(arrival: Arrival) -> Row:
     )
 
 
+_FACT, _MESSAGE = (list(COLUMNS).index(name) for name in ("fact", "message_id"))
+
+
 def _order(row: Row) -> tuple[str, str, str]:
-    return row[1], row[11] or "", row[10] or ""
+    return row[1], row[_FACT] or "", row[_MESSAGE] or ""
 
 
 def _copy_row(arrival: Arrival, event_id: str, reason: str) -> dict[str, Any]:
@@ -216,13 +278,6 @@ def _refusal_row(refusal: Refusal) -> dict[str, Any]:
         "headers": refusal.headers,
         "body": refusal.body,
     }
-
-
-def storable(text: str | None) -> Any:
-    """Return text that both engines can hold: PostgreSQL takes no NUL, neither takes lone surrogates."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def headers_text(headers: Sequence[tuple[bytes, bytes]]) -> str:

@@ -1,42 +1,18 @@
-"""Which events a filter means, and running handlers on them again."""
+"""Running handlers again on the events that a filter means."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .database import Database
+from .filter import Filter
 from .tables import events, runs
 from .turn import MATCHED, run_row
 
 #: Events or runs changed in one transaction: short enough that no delivery waits for it.
 STEP = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which events are meant; what is None does not narrow. Times are Unix seconds of receipt."""
-
-    id: str | None = None
-    source: str | None = None
-    type: str | None = None
-    kind: str | None = None
-    job_id: str | None = None
-    tool: str | None = None
-    since: float | None = None
-    until: float | None = None
-
-    def clauses(self) -> list[ColumnElement[bool]]:
-        """Return the conditions on the events table."""
-        equal = ("id", "source", "type", "kind", "job_id", "tool")
-        found = [events.c[name] == getattr(self, name) for name in equal if getattr(self, name) is not None]
-        if self.since is not None:
-            found.append(events.c.received_at >= self.since)
-        if self.until is not None:
-            found.append(events.c.received_at < self.until)
-        return found
 
 
 class Replays:
@@ -67,11 +43,11 @@ class Replays:
                 return
             last = found[-1]["id"]
 
-    async def again(self, pairs: Sequence[tuple[str, str, str | None]]) -> int:
+    async def again(self, pairs: Sequence[tuple[str, str, str | None]], *, captures: Collection[str] = ()) -> int:
         """Let handlers run on events, given as event id, handler and order key; return how many start.
 
-        A run that ended has all its attempts again; one that was never made is made; one that is waiting or
-        running is left alone.
+        Of the handlers in `captures`, the runs whose outputs expire first go first. A run that ended has all
+        its attempts again; one that was never made is made; one that is waiting or running is left alone.
         """
         if not pairs:
             return 0
@@ -82,7 +58,13 @@ class Replays:
                 set_={"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None, "error": None},
                 where=runs.c.finished_at.is_not(None),
             )
-            rows = [run_row(event_id, handler, key, now) for event_id, handler, key in pairs]
+            wanted = {event_id for event_id, handler, _ in pairs if handler in captures}
+            query = select(events.c.id, events.c.expires_at).where(events.c.id.in_(wanted))
+            ends = {row.id: row.expires_at for row in await connection.execute(query)} if wanted else {}
+            rows = [
+                run_row(event_id, handler, key, now, expires_at=ends.get(event_id) if handler in captures else None)
+                for event_id, handler, key in pairs
+            ]
             return len((await connection.execute(statement.returning(runs.c.id), rows)).all())
 
     async def failed(self, filter: Filter, *, handler: str | None = None) -> int:

@@ -42,7 +42,9 @@ def filled(environment):
         retry = Finished(run=run, outcome="retry", finished_at=now + 1, error="[red]not yet[/]\x1b[31m", wait=0)
         await store.runs.turn(**common, finished=[retry])
         [run] = (await store.runs.turn(**common, finished=[])).claimed
-        await store.runs.turn(**common, finished=[Finished(run=run, outcome="done", finished_at=now)])
+        await store.runs.turn(
+            **common, finished=[Finished(run=run, outcome="done", finished_at=now, note="two\n[b]lines")]
+        )
         await store.close()
         return [one.event_id for one in added]
 
@@ -75,6 +77,7 @@ def test_an_event_is_shown_with_its_attempts_and_without_signatures(run, filled)
     assert "attempt 1 retry" in ended.out
     assert "[red]not yet[/]" in ended.out
     assert "\x1b[31m" not in ended.out
+    assert "    two\n    [b]lines\n" in ended.out
     event = json.loads(run("events", "show", filled[0], "--json").out)
     assert [attempt["outcome"] for attempt in event["runs"][0]["attempts"]] == ["retry", "done"]
 
