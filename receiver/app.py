@@ -10,10 +10,11 @@ import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from .api import Api
+from .dashboard import Dashboard
 from .errors import ConfigError, ReceiverError, Unavailable
 from .inbox import Inbox
 from .keyring import Keyring
@@ -68,11 +69,12 @@ class Door:
         self.failure: BaseException | None = None
         self._pages = Starlette(
             routes=[
-                Route("/webhooks/{source}", self._inbox, methods=["POST"]),
+                Mount(DELIVERIES, routes=[Route("/{source}", self._inbox, methods=["POST"])]),
                 *Api(store=self._store, sources=found, token=settings.admin_token).routes(),
                 *Metrics(store=self._store, token=settings.admin_token).routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
+                Mount("/", Dashboard(store=self._store, settings=settings, clock=clock)),
             ],
         )
         self._pages.router.redirect_slashes = False

@@ -113,7 +113,9 @@ class Settings(BaseSettings):
         description="Encrypts stored signing secrets. Several, newest first, with commas, while one is replaced.",
     )
     admin_token: SecretStr | None = Field(
-        None, description="Opens the API at `/api/v1` and `/metrics`; without it nothing there answers. Make one up."
+        None,
+        description="Opens the dashboard at `/`, the API at `/api/v1` and `/metrics`; "
+        "without it nothing there answers. Make one up.",
     )
     handlers: Listed = Field(
         ("handlers",), description="Folders and modules with handlers, separated by commas. Plugins are found anyway."

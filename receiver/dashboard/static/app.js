@@ -1,0 +1,4 @@
+"use strict";
+// Nothing here is needed to read or to act: it keeps what is shown fresh.
+
+document.documentElement.classList.add("scripted");

@@ -1,0 +1,85 @@
+"""A door whose pages are open, and somebody who is signed in."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from receiver.app import Door
+from receiver.settings import Settings
+from receiver.store import Store
+
+from ..conftest import Clock
+
+TOKEN = "a-token-that-is-long-enough"
+ORIGIN = {"origin": "http://receiver"}
+
+
+@asynccontextmanager
+async def opened(database_url: str, clock: Clock, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser, as far as cookies go, before the door's app."""
+    values = {"database_url": database_url, "admin_token": TOKEN, **settings}
+    door = Door(Settings(**values), dispatch=False, clock=clock)
+    async with door.open():
+        transport = httpx.ASGITransport(door.app, client=("192.0.2.7", 1234))
+        async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+            yield client
+
+
+async def sign_in(client: httpx.AsyncClient, token: str = TOKEN, **headers: str) -> httpx.Response:
+    return await client.post("/sign-in", data={"token": token}, headers=ORIGIN | headers)
+
+
+@pytest.fixture(scope="session")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database: to copy it is quicker than to make one."""
+    file = tmp_path_factory.mktemp("schema") / "receiver.db"
+
+    async def make() -> None:
+        store = Store(f"sqlite:///{file}")
+        await store.migrate()
+        await store.close()
+
+    asyncio.run(make())
+    return file
+
+
+@pytest.fixture
+def url(schema: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(schema, tmp_path / 'receiver.db')}"
+
+
+@pytest.fixture
+async def stranger(url: str, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody who is not signed in."""
+    async with opened(url, clock) as client:
+        yield client
+
+
+@pytest.fixture
+async def client(stranger: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Somebody who is."""
+    assert (await sign_in(stranger)).status_code == 303
+    return stranger
+
+
+@pytest.fixture
+def act(client: httpx.AsyncClient) -> Callable[..., object]:
+    """Press a button: `await act("/runs/1/retry")`."""
+
+    async def press(path: str, **fields: str) -> httpx.Response:
+        return await client.post(path, data=fields, headers=ORIGIN, follow_redirects=True)
+
+    return press
+
+
+@pytest.fixture
+async def ledger(url: str, client: httpx.AsyncClient) -> AsyncIterator[Store]:
+    """The store beside the pages, judged by its own clock."""
+    store = Store(url)
+    yield store
+    await store.close()
