@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from . import meters
 from .attempt import Calls, Ended, describe
 from .context import Context
 from .errors import Unavailable
@@ -107,7 +108,9 @@ class Dispatcher:
                 self._wakened.clear()
                 began = time.monotonic()
                 pause = await self._turn()
-                await self._pause(pause, after=time.monotonic() - began)
+                took = time.monotonic() - began
+                meters.TURNS.add(took)
+                await self._pause(pause, after=took)
         finally:
             alive.cancel()
             await self._drain()
@@ -129,6 +132,7 @@ class Dispatcher:
             log.error("store_unavailable", error=str(error))
             return 1.0 + self._roll()
         for late in turn.lost:
+            meters.ATTEMPTS.add(late.run.handler, "lost")
             log.warning("lease_lost", run=late.run.id, handler=late.run.handler, outcome=late.outcome)
         for claimed in turn.claimed:
             self._start(claimed)
@@ -192,6 +196,8 @@ class Dispatcher:
             ended = await self._ended_how(handler, claimed)
             seconds = time.monotonic() - began
             _tell(ended, claimed, seconds=seconds)
+        meters.ATTEMPTS.add(handler.name, ended.outcome)
+        meters.ATTEMPT_TIMES.add(seconds, handler.name)
         wait = None
         if ended.outcome == "retry":
             wait = backoff(claimed.attempt, roll=self._roll()) if ended.after is None else max(0.0, ended.after)
