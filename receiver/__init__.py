@@ -8,6 +8,7 @@ from .context import Context
 from .errors import AddressRefused, GiveUp, ProviderError, Retry
 from .events import Event, JobError, Output
 from .registry import configurable, handler
+from .signatures import Signer
 
 __all__ = [
     "AddressRefused",
@@ -19,6 +20,7 @@ __all__ = [
     "ProviderError",
     "Retry",
     "Secret",
+    "Signer",
     "configurable",
     "handler",
 ]
