@@ -9,6 +9,7 @@ from .errors import AddressRefused, GiveUp, ProviderError, Retry
 from .events import Event, JobError, Output
 from .files import Files, Part
 from .registry import configurable, handler
+from .signatures import Signer
 
 __all__ = [
     "AddressRefused",
@@ -22,6 +23,7 @@ __all__ = [
     "ProviderError",
     "Retry",
     "Secret",
+    "Signer",
     "configurable",
     "handler",
 ]

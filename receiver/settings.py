@@ -117,6 +117,13 @@ class Settings(BaseSettings):
         description="Opens the dashboard at `/`, the API at `/api/v1` and `/metrics`; "
         "without it nothing there answers. Make one up.",
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of its own for `/metrics`, without the token; also for `receiver worker`. Off if not set.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of that port. Whoever reaches it reads the metrics.")
     handlers: Listed = Field(
         ("handlers",), description="Folders and modules with handlers, separated by commas. Plugins are found anyway."
     )
