@@ -17,12 +17,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from . import access
-from .errors import BadParameters, NoAccess, Unavailable
+from .callback import Callbacks
+from .errors import BadParameters, ConfigError, NoAccess, Unavailable
 from .recall import all_described, described
 from .sources import Source
 from .store import Job, Store
 from .store.ledger import DEADLINE
-from .tracker import new_job
+from .tracker import expected_job, new_job
 
 #: Seconds between two looks at a job that somebody waits for, and the longest wait.
 LOOK, LONGEST_WAIT = 0.25, 60.0
@@ -45,6 +46,16 @@ class Wish(BaseModel):
     source: str
     tool: str
     parameters: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    deadline: Annotated[float, Field(gt=0, le=30 * 86_400)] = DEADLINE
+
+
+class Expected(BaseModel):
+    """The body of a request for a URL at which a provider may call back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    source: str
     metadata: dict[str, Any] = {}
     deadline: Annotated[float, Field(gt=0, le=30 * 86_400)] = DEADLINE
 
@@ -73,16 +84,20 @@ class Problem(Exception):
 class Api:
     """The routes of the API."""
 
-    def __init__(self, *, store: Store, sources: Mapping[str, Source], token: SecretStr | None) -> None:
+    def __init__(
+        self, *, store: Store, sources: Mapping[str, Source], token: SecretStr | None, callbacks: Callbacks
+    ) -> None:
         self._store = store
         self._sources = sources
         self._token = token
+        self._callbacks = callbacks
         self._watchers = 0
 
     def routes(self) -> list[Route]:
         """Return everything that is answered."""
         calls: tuple[tuple[str, str, Callable[[Request], Awaitable[Response]]], ...] = (
             ("POST", "/jobs", self._submit),
+            ("POST", "/callbacks", self._expect),
             ("GET", "/jobs", self._list),
             ("GET", "/jobs/{id}", self._show),
             ("GET", "/jobs/{id}/events", self._watch),
@@ -117,6 +132,17 @@ class Api:
         await self._store.jobs.add(job)
         headers = {"location": f"/api/v1/jobs/{job.id}"}
         return JSONResponse(await self._told(await self._job(job.id)), 202, headers)
+
+    async def _expect(self, request: Request) -> Response:
+        wish = Expected.model_validate_json(await _body(request))
+        job = expected_job(self._sources, wish.source, metadata=wish.metadata, deadline=wish.deadline)
+        try:
+            self._callbacks.url(job.source, job.id, expires=0)  # before anything is kept
+        except ConfigError as error:
+            raise Problem(409, str(error)) from None
+        expires = await self._store.hints.expect(job)
+        told = {"job": job.id, "url": self._callbacks.url(job.source, job.id, expires=expires), "expires_at": expires}
+        return JSONResponse(told, 201, {"location": f"/api/v1/jobs/{job.id}"})
 
     async def _list(self, request: Request) -> Response:
         page = Page.model_validate(dict(request.query_params))
