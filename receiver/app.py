@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from .api import Api
+from .api import PREFIX, Api
 from .dashboard import Dashboard
 from .errors import ConfigError, ReceiverError, Unavailable
 from .inbox import Inbox
@@ -70,7 +70,7 @@ class Door:
         self._pages = Starlette(
             routes=[
                 Mount(DELIVERIES, routes=[Route("/{source}", self._inbox, methods=["POST"])]),
-                *Api(store=self._store, sources=found, token=settings.admin_token).routes(),
+                Mount(PREFIX, Api(store=self._store, sources=found, token=settings.admin_token)),
                 *Metrics(store=self._store, token=settings.admin_token).routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),

@@ -115,7 +115,11 @@ class Events:
     async def get(self, event_id: str) -> dict[str, Any] | None:
         """Return one event with all columns."""
         async with self._database.read() as connection:
-            row = (await connection.execute(select(events).where(events.c.id == event_id))).mappings().one_or_none()
+            row = (
+                (await connection.execute(select(events).where(events.c.id == storable(event_id))))
+                .mappings()
+                .one_or_none()
+            )
             return dict(row) if row else None
 
     async def some(self, event_ids: Collection[str]) -> dict[str, dict[str, Any]]:
