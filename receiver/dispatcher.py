@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import structlog
 
+from . import meters
 from .attempt import Calls, Ended, describe
 from .context import Context
 from .errors import Unavailable
 from .events import Event
-from .lane import AHEAD, Lane
+from .lane import AHEAD, Lane, Place, Places
 from .registry import Handler
 from .store import MATCHED, Claimed, Finished, Store
 
@@ -93,11 +94,11 @@ class Dispatcher:
         self._grace = grace
         self._roll = roll
         self._running: dict[asyncio.Task[None], Claimed] = {}
-        self._slots = asyncio.Semaphore(concurrency)
         self._lanes = {handler.name: Lane(handler.concurrency) for handler in handlers}
         self._finished: list[Finished] = []
         self._calls = Calls()
         self._wakened = asyncio.Event()
+        self._places = Places(concurrency, freed=self._wakened.set)
         self._stopping = False
 
     def wake(self) -> None:
@@ -119,7 +120,9 @@ class Dispatcher:
                 self._wakened.clear()
                 began = time.monotonic()
                 pause = await self._turn()
-                await self._pause(pause, after=time.monotonic() - began)
+                took = time.monotonic() - began
+                meters.TURNS.add(took)
+                await self._pause(pause, after=took)
         finally:
             alive.cancel()
             await self._drain()
@@ -141,6 +144,7 @@ class Dispatcher:
             log.error("store_unavailable", error=str(error))
             return 1.0 + self._roll()
         for late in turn.lost:
+            meters.ATTEMPTS.add(late.run.handler, "lost")
             log.warning("lease_lost", run=late.run.id, handler=late.run.handler, outcome=late.outcome)
         for claimed in turn.claimed:
             self._start(claimed)
@@ -172,7 +176,7 @@ class Dispatcher:
         return wanted(matched(row), self._handlers.values())
 
     def _free(self) -> dict[str, int]:
-        room = max(self._concurrency, AHEAD) - len(self._running)
+        room = max(self._concurrency, AHEAD) - (len(self._running) - self._places.standing)
         return {name: max(0, min(room, lane.room())) for name, lane in self._lanes.items()}
 
     def _has_room(self) -> bool:
@@ -190,10 +194,10 @@ class Dispatcher:
 
     async def _queue(self, claimed: Claimed) -> None:
         lane = self._lanes[claimed.handler]
-        async with lane.slots, self._slots:
+        async with Place(lane, self._places) as place:
             began = time.monotonic()
             await self._attempt(claimed)
-            lane.took(time.monotonic() - began)
+            lane.took(time.monotonic() - began - place.aside)
 
     async def _attempt(self, claimed: Claimed) -> None:
         handler = self._handlers[claimed.handler]
@@ -204,6 +208,8 @@ class Dispatcher:
             ended = await self._ended_how(handler, claimed)
             seconds = time.monotonic() - began
             _tell(ended, claimed, seconds=seconds)
+        meters.ATTEMPTS.add(handler.name, ended.outcome)
+        meters.ATTEMPT_TIMES.add(seconds, handler.name)
         wait = None
         if ended.outcome == "retry":
             wait = backoff(claimed.attempt, roll=self._roll()) if ended.after is None else max(0.0, ended.after)
