@@ -13,13 +13,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from .api import Api
+from . import meters
+from .api import PREFIX, Api
 from .callback import Callbacks
 from .dashboard import Dashboard
 from .errors import ConfigError, ReceiverError, Unavailable
 from .inbox import Inbox
 from .keyring import Keyring
-from .metrics import Metrics
+from .metrics import Metrics, own_port
 from .registry import find_sources, webhook_sources
 from .settings import Settings
 from .store import Store
@@ -67,6 +68,12 @@ class Door:
             max_body=settings.max_body,
             body_timeout=settings.body_timeout,
         )
+        self._settings = settings
+        self._metrics = Metrics(
+            store=self._store,
+            token=settings.admin_token,
+            counted=lambda: meters.together(meters.counted(), self._supervisor.counted),
+        )
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._failed: Callable[[], None] = lambda: None
         #: Why the process must end, once a part of it has died.
@@ -77,8 +84,8 @@ class Door:
                     DELIVERIES,
                     routes=[Route(path, self._inbox, methods=["POST"]) for path in ("/{source}", "/{source}/{token}")],
                 ),
-                *Api(store=self._store, sources=found, token=settings.admin_token, callbacks=callbacks).routes(),
-                *Metrics(store=self._store, token=settings.admin_token).routes(),
+                Mount(PREFIX, Api(store=self._store, sources=found, token=settings.admin_token, callbacks=callbacks)),
+                *self._metrics.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Mount("/", Dashboard(store=self._store, settings=settings, clock=clock)),
@@ -113,10 +120,12 @@ class Door:
             self._start("keyring", self._keyring.follow())
             self._start("wakeups", self._store.wakeups.send())
             self._start("beats", self._beat())
+            self._start("meters", meters.watch("web"))
             if self._dispatch:
                 self._start("supervisor", self._supervisor.run())
             try:
-                yield
+                async with own_port(self._settings, self._metrics.families):
+                    yield
             finally:
                 await self._stop()
         finally:
@@ -160,7 +169,7 @@ class Door:
         self._writer.stop()
         await self._supervisor.stop()
         for task, name in list(self._tasks.items()):
-            if name in ("keyring", "wakeups", "beats"):  # these go on for good
+            if name in ("keyring", "wakeups", "beats", "meters"):  # these go on for good
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 

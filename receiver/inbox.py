@@ -7,12 +7,14 @@ hint: its provider is asked, and the answer becomes the event.
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from . import meters
 from .callback import Callbacks
 from .errors import BadSignature, Refused, TooLarge, Unavailable, UnknownSource, Unreadable, WrongMediaType
 from .events import Reading
@@ -67,7 +69,7 @@ class Inbox:
         """Answer one delivery."""
         name: str = scope["path_params"]["source"]
         token: str | None = scope["path_params"]["token"]
-        received_at = self._clock()
+        received_at, began = self._clock(), time.perf_counter()
         body = bytearray()
         try:
             source = self._source(name, token, scope["headers"])
@@ -80,14 +82,18 @@ class Inbox:
             self._note(refused, name, scope, body, received_at)
             await _answer(send, refused.status, {"error": _TOLD[refused.status]})
         except Unavailable as error:
+            meters.DELIVERIES.add(name, "unavailable")
             await _answer(send, 503, {"error": "try again later"}, retry_after=error.retry_after)
         except _HungUp:
+            meters.DELIVERIES.add(name, "hung-up")
             log.info("sender_hung_up", source=name, read=len(body))
         except Exception:
+            meters.DELIVERIES.add(name, "unavailable")
             log.exception("delivery_not_answered", source=name)
             await _answer(send, 503, {"error": "try again later"}, retry_after=5)
         else:
             await _send(send, 200, told, [])
+            meters.ACKS.add(time.perf_counter() - began, name)
 
     def _source(self, name: str, token: str | None, headers: Headers) -> WebhookSource:
         source = self._sources.get(name)
@@ -150,6 +156,7 @@ class Inbox:
 
     async def _stored(self, arrival: Arrival) -> bytes:
         added = await self._writer.add(arrival)
+        meters.DELIVERIES.add(arrival.source, added.status if arrival.reason is None else "quarantined")
         return b'{"event": "%b", "status": "%b"}' % (added.event_id.encode(), added.status.encode())
 
     async def _hinted(
@@ -161,9 +168,11 @@ class Inbox:
         else:
             expected, message_id = self._callbacks.check(source.name, token, now=received_at), None
         if (answer := source.challenge(body)) is not None:
+            meters.DELIVERIES.add(source.name, "challenge")
             return answer
         outcome = await self._hints.take(source.name, source.hint(body), expected=expected)
         if outcome == "asked":
+            meters.DELIVERIES.add(source.name, "asked")
             return b'{"status": "asked"}'
         if outcome != "nothing":
             raise BadSignature(outcome)
@@ -200,6 +209,10 @@ class Inbox:
         return message_id
 
     def _note(self, refused: Refused, name: str, scope: Scope, body: bytearray, received_at: float) -> None:
+        # Any name may be asked for: one that is not ours must not become a label.
+        known = name if name in self._sources else "unknown"
+        meters.DELIVERIES.add(known, "refused")
+        meters.REFUSED.add(known, refused.reason)
         unlisted = self._sampler.take(received_at)
         if unlisted is None:
             return
