@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 
 from .events import Output
+from .lane import aside
 from .logs import scrub
 from .shared import Shared
 
@@ -99,6 +100,15 @@ class Context:
         call opens anew.
         """
         return await self._shared.get(open)
+
+    async def aside(self, awaited: Awaitable[T]) -> T:
+        """Return what `awaited` gives; meanwhile other runs have the place of this one.
+
+        For a handler that waits for others of its kind, to do together what each would do by itself. Its
+        own time limit goes on.
+        """
+        async with aside():
+            return await awaited
 
     async def refresh(self, output: Output) -> Output:
         """Ask the provider for a URL of `output` that works now. Its `url` is None if there is none yet.
