@@ -11,7 +11,7 @@
 The program finds the event as JSON on its standard input, URLs of outputs included, and what it is in
 RECEIVER_EVENT_ID, RECEIVER_EVENT_SOURCE, RECEIVER_EVENT_TYPE, RECEIVER_EVENT_KIND, RECEIVER_EVENT_JOB_ID,
 RECEIVER_EVENT_TOOL and RECEIVER_EVENT_ROAD (empty if there is none); RECEIVER_ATTEMPT is 1 at the first try,
-RECEIVER_FILES the folder for outputs. Beside these it has PATH and the variables that you name: no keys of
+RECEIVER_FILES the folder or the bucket for outputs. Beside these it has PATH and the variables that you name: no keys of
 providers, no secrets of the receiver.
 
 Exit code 0 means done and 75 try again, later each time. A program that a signal ended is tried again too: it
@@ -201,8 +201,13 @@ def _signal(group: int, number: int) -> None:
 def _described(event: Event, context: Context) -> dict[str, str]:
     facts = {name: getattr(event, name) for name in ("id", "source", "type", "kind", "job_id", "tool", "road")}
     told = {f"RECEIVER_EVENT_{name.upper()}": value for name, value in facts.items()}
-    told |= {"RECEIVER_ATTEMPT": str(context.attempt), "RECEIVER_FILES": str(context.files.resolve())}
+    told |= {"RECEIVER_ATTEMPT": str(context.attempt), "RECEIVER_FILES": _whole(context.files.place)}
     return {name: (value or "").replace("\0", "").encode("utf-8", "replace").decode() for name, value in told.items()}
+
+
+def _whole(place: str) -> str:
+    """Return a folder's whole path: the program may change its own. A bucket's URL is whole."""
+    return place if "://" in place else str(Path(place).absolute())
 
 
 def _without(text: str, hidden: Sequence[str]) -> str:
