@@ -11,8 +11,8 @@
 The program finds the event as JSON on its standard input, URLs of outputs included, and what it is in
 RECEIVER_EVENT_ID, RECEIVER_EVENT_SOURCE, RECEIVER_EVENT_TYPE, RECEIVER_EVENT_KIND, RECEIVER_EVENT_JOB_ID,
 RECEIVER_EVENT_TOOL and RECEIVER_EVENT_ROAD (empty if there is none); RECEIVER_ATTEMPT is 1 at the first try,
-RECEIVER_FILES the folder or the bucket for outputs. Beside these it has PATH and the variables that you name: no keys of
-providers, no secrets of the receiver.
+RECEIVER_FILES the folder or the bucket for outputs. Beside these it has PATH and the variables that you name: no
+keys of providers, no secrets of the receiver.
 
 Exit code 0 means done and 75 try again, later each time. A program that a signal ended is tried again too: it
 was out of memory, perhaps. Any other code is its verdict: the run fails at once, and starts again only by
