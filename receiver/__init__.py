@@ -7,6 +7,7 @@ from .config import Secret
 from .context import Context
 from .errors import AddressRefused, GiveUp, ProviderError, Retry
 from .events import Event, JobError, Output
+from .files import Files, Part
 from .registry import configurable, handler
 from .signatures import Signer
 
@@ -14,9 +15,11 @@ __all__ = [
     "AddressRefused",
     "Context",
     "Event",
+    "Files",
     "GiveUp",
     "JobError",
     "Output",
+    "Part",
     "ProviderError",
     "Retry",
     "Secret",

@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import httpx
 
 from .events import Output
+from .files import Files
 from .lane import aside
 from .logs import scrub
 from .shared import Shared
@@ -35,7 +35,7 @@ class Context:
         attempt: int,
         log: Any,
         http: httpx.AsyncClient,
-        files: Path,
+        files: Files,
         once: Callable[[str], AbstractAsyncContextManager[bool]],
         refresh: Callable[[Output], Awaitable[Output]],
         submit: Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], "Submitted"],
@@ -46,7 +46,7 @@ class Context:
         self.attempt = attempt  #: 1 at the first try
         self.log = log  #: a structlog logger that already knows event, job and run
         self.http = http  #: a client that talks to the public internet only; see `RECEIVER_OUTBOUND_ALLOW`
-        self.files = files  #: the folder for outputs
+        self.files = files  #: where outputs are kept, a folder or a bucket
         self.max_file = max_file  #: the largest file to keep there, bytes
         self._once = once
         self._refresh = refresh

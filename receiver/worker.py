@@ -22,6 +22,7 @@ from .context import Context
 from .dispatcher import Dispatcher, backoff
 from .errors import AddressRefused, ConfigError, ProviderError, Unavailable
 from .events import Event, Output
+from .files import open_files
 from .metrics import families, own_port
 from .outbound import create_client
 from .recall import event_of
@@ -129,7 +130,7 @@ async def _report(store: Store, handlers: Sequence[Handler], worker: str) -> Non
 
 def reported(handler: Handler) -> Reported:
     """Return what the store is told of a handler."""
-    names = ("name", "source", "tool", "retries", "timeout", "concurrency", "ordered", "place")
+    names = ("name", "source", "tool", "retries", "timeout", "concurrency", "ordered", "captures", "place")
     return Reported(events=handler.patterns, **{name: getattr(handler, name) for name in names})
 
 
@@ -200,6 +201,7 @@ class Desk:
         self, *, settings: Settings, store: Store, sources: Mapping[str, Source], http: Any, shared: Shared
     ) -> None:
         self._settings = settings
+        self._files = open_files(settings.files)
         self._store = store
         self._sources = sources
         self._http = http
@@ -243,7 +245,7 @@ class Desk:
             attempt=claimed.attempt,
             log=structlog.get_logger(f"handlers.{claimed.handler}"),
             http=self._http,
-            files=self._settings.files,
+            files=self._files,
             once=lambda key: self._store.runs.once(claimed.id, key),
             refresh=refresh,
             submit=submit,
