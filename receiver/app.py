@@ -18,6 +18,7 @@ from .api import PREFIX, Api
 from .callback import Callbacks
 from .dashboard import Dashboard
 from .errors import ConfigError, ReceiverError, Unavailable
+from .files import Gallery, open_files
 from .inbox import Inbox
 from .keyring import Keyring
 from .metrics import Metrics, own_port
@@ -74,6 +75,10 @@ class Door:
             token=settings.admin_token,
             counted=lambda: meters.together(meters.counted(), self._supervisor.counted),
         )
+        gallery = Gallery(
+            open_files(settings.files), shown_at=settings.files_url, api=f"{settings.public_url or ''}{PREFIX}"
+        )
+        api = Api(store=self._store, sources=found, token=settings.admin_token, callbacks=callbacks, gallery=gallery)
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._failed: Callable[[], None] = lambda: None
         #: Why the process must end, once a part of it has died.
@@ -84,7 +89,7 @@ class Door:
                     DELIVERIES,
                     routes=[Route(path, self._inbox, methods=["POST"]) for path in ("/{source}", "/{source}/{token}")],
                 ),
-                Mount(PREFIX, Api(store=self._store, sources=found, token=settings.admin_token, callbacks=callbacks)),
+                Mount(PREFIX, api),
                 *self._metrics.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),

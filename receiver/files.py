@@ -267,6 +267,25 @@ def _first_line(error: Exception) -> str:
     return " ".join(word for word in text.split() if "://" not in word)[:200]
 
 
-def public_link(base: str, file: str) -> str:
-    """Return the URL of a file where `base` shows the place to the world."""
-    return f"{base.rstrip('/')}/{quote(file)}"
+class Gallery:
+    """Opens captured outputs by their places. `shown_at` is where the world sees the place for files, if it does."""
+
+    def __init__(self, files: Files, *, shown_at: str | None = None, api: str = "") -> None:
+        self._files = files
+        self._shown_at = shown_at
+        self.api = api  #: where the API is, for what only it can open
+
+    def public(self, place: str) -> str | None:
+        """Return the URL by which the world sees a file; None if it does not."""
+        file = name_at(self._files, place)
+        return f"{self._shown_at}/{quote(file)}" if file and self._shown_at else None
+
+    async def presigned(self, place: str, *, seconds: float) -> str | None:
+        """Return a URL that opens a file for so long; None if there is none. Raises OSError."""
+        file = name_at(self._files, place)
+        return await self._files.link(file, seconds=seconds) if file else None
+
+    def path(self, place: str) -> Path | None:
+        """Return where a file lies on this machine; None if it does not, or elsewhere than files are kept now."""
+        file = name_at(self._files, place)
+        return self._files.path(file) if file and isinstance(self._files, Folder) else None

@@ -148,6 +148,10 @@ class Settings(BaseSettings):
         description="Where files that jobs made are kept: a folder, or a bucket like `s3://bucket/folder`, `gs://…` or "
         "`az://account/container/…` (extra `storage`), opened by that provider's usual variables.",
     )
+    files_url: str | None = Field(
+        None,
+        description="Where the world sees that place, e.g. `https://cdn.example.com`; outputs are linked there.",
+    )
     max_body: int = Field(5 * 2**20, ge=1024, description="Largest delivery, bytes. Larger ones are answered 413.")
     max_file: int = Field(2 * 2**30, ge=1, description="Largest output to download, bytes.")
     body_timeout: float = Field(10, gt=0, le=60, description="Seconds a sender may take for its body.")
@@ -209,7 +213,7 @@ class Settings(BaseSettings):
             raise ValueError("must name a file: events have to outlive this process")
         return url
 
-    @field_validator("public_url")
+    @field_validator("public_url", "files_url")
     @classmethod
     def _without_slash(cls, url: str | None) -> str | None:
         if not url:

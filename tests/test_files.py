@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from receiver.errors import ConfigError
-from receiver.files import Bucket, Folder, _discard, name_at, open_files, public_link
+from receiver.files import Bucket, Folder, Gallery, _discard, name_at, open_files
 
 BODY = b"media" * 1000
 
@@ -87,7 +87,11 @@ async def test_a_presigned_link_opens_the_file_without_credentials_and_with_its_
 
 async def test_a_folder_has_no_links_but_a_place_may_be_shown_to_the_world(tmp_path):
     assert await Folder(str(tmp_path)).link("clip.mp4", seconds=60) is None
-    assert public_link("https://cdn.example.com/", "clip 1.mp4") == "https://cdn.example.com/clip%201.mp4"
+    gallery = Gallery(Folder(str(tmp_path)), shown_at="https://cdn.example.com/of")
+    assert gallery.public(f"{tmp_path}/clip 1.mp4") == "https://cdn.example.com/of/clip%201.mp4"
+    assert gallery.path(f"{tmp_path}/clip.mp4") == tmp_path / "clip.mp4"
+    for elsewhere in ("/etc/passwd", f"{tmp_path}/../passwd", f"{tmp_path}x/a", "s3://bucket/clip.mp4"):
+        assert gallery.public(elsewhere) is gallery.path(elsewhere) is None
 
 
 async def test_a_large_file_reaches_the_bucket_in_parts_and_whole(bucket, monkeypatch):

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from .. import __version__, access
 from ..callback import Callbacks
 from ..errors import BadParameters, NoAccess, Unavailable
+from ..files import Gallery
 from ..sources import Source
 from ..store import Store
 from .call import Call
@@ -23,6 +24,7 @@ from .document import document
 from .events import EventCalls, There
 from .handlers import HandlerCalls
 from .jobs import JobCalls
+from .outputs import OutputCalls
 from .problem import Answer, Problem, problem, told
 from .runs import RunCalls
 
@@ -45,12 +47,14 @@ class Api:
         sources: Mapping[str, Source],
         token: SecretStr | None,
         callbacks: Callbacks,
+        gallery: Gallery,
         there: There | None = None,
     ) -> None:
         self._token = token
         calls = [
             *EventCalls(store, there or store.handlers.there).calls(),
             *RunCalls(store).calls(),
+            *OutputCalls(store, gallery).calls(),
             *JobCalls(store, sources, callbacks).calls(),
             *HandlerCalls(store).calls(),
         ]

@@ -38,7 +38,7 @@ class Call:
     path: str
     does: Callable[[Said], Awaitable[Response | Any]]  #: returns an answer, or the data of one
     summary: str
-    answer: type[BaseModel] | None  #: None: server-sent events
+    answer: type[BaseModel] | str  #: a media type where it is no JSON
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     status: int = 200

@@ -20,7 +20,8 @@ _REFS = "#/components/schemas/{model}"
 
 def document(calls: Sequence[Call], *, prefix: str, version: str) -> dict[str, Any]:
     """Return the document, OpenAPI 3.1."""
-    models = {model.__name__: model for call in calls for model in (call.body, call.answer, ProblemAnswer) if model}
+    said = [model for call in calls for model in (call.body, call.answer, ProblemAnswer)]
+    models = {model.__name__: model for model in said if model and not isinstance(model, str)}
     named = [(models[name], _MODE) for name in sorted(models)]
     _, schemas = models_json_schema(named, ref_template=_REFS)
     paths: dict[str, dict[str, Any]] = {}
@@ -86,9 +87,9 @@ def _said(schema: dict[str, Any]) -> dict[str, Any]:
     return {**options[0], **rest} if options else rest
 
 
-def _content(model: type[BaseModel] | None) -> dict[str, Any]:
-    if model is None:
-        return {"text/event-stream": {"schema": {"type": "string"}}}
+def _content(model: type[BaseModel] | str) -> dict[str, Any]:
+    if isinstance(model, str):
+        return {model: {"schema": {"type": "string"}}}
     return {"application/json": {"schema": _ref(model)}}
 
 

@@ -73,7 +73,7 @@ class JobCalls:
                 path="/jobs/{id}/events",
                 does=self._watch,
                 summary="Tell each change of a job until its end, as server-sent events named `job`",
-                answer=None,
+                answer="text/event-stream",
                 refuses=(404,),
             ),
             Call(

@@ -18,6 +18,8 @@ RunsCursor = Annotated[str, Field(pattern=r"^(failed\.)?run_[0-9a-f]{32}$", desc
 RefusedCursor = Annotated[str, Field(pattern="^dlv_[0-9a-f]{32}$", description=_AFTER)]
 JobCursor = Annotated[str, Field(pattern="^job_[0-9a-f]{32}$", description=_AFTER)]
 
+OutputCursor = Annotated[str, Field(pattern="^out_[0-9a-f]{32}$", description=_AFTER)]
+
 JobState = Literal[
     "open",
     "waiting",
@@ -71,6 +73,23 @@ class RunsQuery(Asked):
     event_id: Word | None = None
     cursor: RunsCursor | None = None
     limit: Limit = 50
+
+
+class OutputsQuery(Asked):
+    """A page of outputs."""
+
+    state: Literal["captured", "missed"] | None = None
+    source: Word | None = None
+    job_id: Word | None = None
+    event_id: Word | None = None
+    cursor: OutputCursor | None = None
+    limit: Limit = 50
+
+
+class LinkQuery(Asked):
+    """For how long a link is to work, where that can be said."""
+
+    seconds: Annotated[float, Field(ge=1, le=604_800, description="At most seven days.")] = 3600
 
 
 class RefusedQuery(Asked):
@@ -306,6 +325,34 @@ class JobAnswer(BaseModel):
     outputs: list[JobOutput]
 
 
+class OutputRow(BaseModel):
+    """A file that a job made: where it is kept, or why it was missed so far."""
+
+    id: str
+    event_id: str
+    handler: str
+    output_id: str = Field(description="The provider's.")
+    source: str
+    job_id: str | None
+    type: str | None
+    state: str
+    expires_at: float | None
+    place: str | None
+    media_type: str | None
+    size: int | None
+    sha256: str | None
+    error: str | None
+    changed_at: float
+
+
+class LinkAnswer(BaseModel):
+    """A URL that opens a captured output: whoever sees it can, unless it needs the admin token as a bearer."""
+
+    url: str
+    expires_at: float | None
+    token: bool
+
+
 class EndpointRow(BaseModel):
     """A webhook registered at a provider. `heard_at` is of its source's last trusted delivery."""
 
@@ -397,6 +444,13 @@ class RefusedPage(BaseModel):
     """A page of deliveries that made no event, newest first."""
 
     refused: list[RefusedRow]
+    next: Next
+
+
+class OutputsAnswer(BaseModel):
+    """A page of outputs, newest first."""
+
+    outputs: list[OutputRow]
     next: Next
 
 
