@@ -28,7 +28,7 @@ def mark(function, pattern="*", **limits):
 
 @asynccontextmanager
 async def dispatching(store, clock, *handlers, **changes):
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
 
         def context_of(claimed, _event):
             return Context(

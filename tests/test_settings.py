@@ -33,8 +33,8 @@ def environment(monkeypatch, tmp_path):
 def example(name):
     """Return a text to set a field to, and what it should become."""
     field = Settings.model_fields[name]
-    if name in ("database_url", "public_url"):
-        text = {"database_url": "postgresql://db/receiver", "public_url": "https://hooks.example.com"}[name]
+    if name in ("database_url", "public_url", "files_url"):
+        text = "postgresql://db/receiver" if name == "database_url" else "https://hooks.example.com"
         return text, text
     if name == "config":
         return "other.toml", Path("other.toml")

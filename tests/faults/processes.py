@@ -114,7 +114,7 @@ class Web(Process):
     def answers(self) -> bool:
         """Whether it is ready, store and all."""
         try:
-            answer = httpx.get(f"{self.url}/readyz", timeout=PATIENCE, trust_env=False)
+            answer = httpx.get(f"{self.url}/readyz", timeout=PATIENCE, trust_env=False, verify=False)
         except httpx.TransportError:
             return False
         assert answer.status_code in (200, 503), f"/readyz answers {answer.status_code}; see {self.log}"

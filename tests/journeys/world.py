@@ -11,7 +11,7 @@ from videogen import VideoGen
 
 from receiver.vault import new_key
 
-from .conftest import HANDLER, PATIENCE, Process, Server, free_port, query, until
+from .conftest import HANDLER, PATIENCE, PLAIN, Process, Server, free_port, query, until
 
 
 class World:
@@ -78,7 +78,7 @@ class World:
 
     def _emulates(self) -> bool:
         try:
-            return httpx.get(self.environment["VIDEOGEN_BASE_URL"]).status_code > 0
+            return httpx.get(self.environment["VIDEOGEN_BASE_URL"], **PLAIN).status_code > 0
         except httpx.TransportError:
             return False
 
