@@ -109,8 +109,6 @@ class StatsQuery(Asked):
 class NewJobBody(Asked):
     """The body of a submission."""
 
-    model_config = ConfigDict(strict=True)
-
     source: str
     tool: str
     parameters: dict[str, Any] = {}
