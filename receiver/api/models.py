@@ -119,8 +119,6 @@ class NewJobBody(Asked):
 class CallbackBody(Asked):
     """The body of a request for a URL at which a provider that signs nothing may call back about one job."""
 
-    model_config = ConfigDict(strict=True)
-
     source: str
     metadata: dict[str, Any] = {}
     deadline: Annotated[float, Field(gt=0, le=30 * 86_400, description="Seconds.")] = DEADLINE
