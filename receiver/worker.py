@@ -17,6 +17,7 @@ import uvloop
 from prometheus_client.core import Metric
 
 from . import meters
+from .alarms import Rules, Watchman
 from .config import read
 from .context import Context
 from .dispatcher import Dispatcher, backoff
@@ -63,7 +64,8 @@ def worker_name() -> str:
 
 
 async def _work(settings: Settings, *, name: str, after: str | None, supervised: bool, pipe: int | None) -> None:
-    handlers = find_handlers(settings.handlers, read(settings.config))
+    config = read(settings.config)
+    handlers, rules = find_handlers(settings.handlers, config), Rules.of(config)
     store = Store(settings.database_url)
     async with create_client(allow=settings.outbound_allow) as http, _metered(settings, pipe):
         sources = find_sources(settings.providers)
@@ -103,7 +105,13 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
             # Longer than any handler may take, and than any lease lasts.
             limit = max([handler.timeout for handler in handlers], default=0) + settings.lease
-            works = (store.wakeups.follow(dispatcher.wake), _guard(limit), _report(store, handlers, name))
+            watchman = Watchman(store=store, rules=rules, sources=sources, told=dispatcher.wake)
+            works = (
+                store.wakeups.follow(dispatcher.wake),
+                _guard(limit),
+                _report(store, handlers, name),
+                watchman.run(),
+            )
             beside = [asyncio.create_task(work) for work in works]
             tracker = Tracker(
                 store=store, sources=sources, settings=settings, http=http, worker=name, told=dispatcher.wake
