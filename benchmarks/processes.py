@@ -27,6 +27,14 @@ from receiver import handler
 async def nothing(event, context):
     pass
 """,
+    "waiting": """
+import asyncio
+from receiver import handler
+
+@handler("*", concurrency=16)
+async def waiting(event, context):
+    await asyncio.sleep(0.05)
+""",
     "witness": """
 import os, time
 from receiver import handler

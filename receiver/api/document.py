@@ -87,10 +87,14 @@ def _said(schema: dict[str, Any]) -> dict[str, Any]:
     return {**options[0], **rest} if options else rest
 
 
-def _content(model: type[BaseModel] | str) -> dict[str, Any]:
-    if isinstance(model, str):
-        return {model: {"schema": {"type": "string"}}}
-    return {"application/json": {"schema": _ref(model)}}
+def _content(answer: type[BaseModel] | str) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {answer: {"schema": _CHANGE if answer == "text/event-stream" else {"type": "string"}}}
+    return {"application/json": {"schema": _ref(answer)}}
+
+
+_TEXT = {"type": "string", "contentMediaType": "application/json"}
+_CHANGE = {"type": "object", "properties": {"event": {"const": "job"}, "data": _TEXT}, "required": ["event", "data"]}
 
 
 def _refusal(status: int) -> dict[str, Any]:
