@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 
 class Part:
@@ -51,14 +52,13 @@ class Part:
         self._path.unlink(missing_ok=True)
 
 
-def is_kept(folder: Path, name: str) -> bool:
-    """Whether the file that the description speaks of is there, byte for byte."""
+def kept(folder: Path, name: str) -> dict[str, Any] | None:
+    """Return the description of a file if that file is there, byte for byte."""
     try:
-        description = json.loads((folder / f"{name}.json").read_bytes())
+        description: dict[str, Any] = json.loads((folder / f"{name}.json").read_bytes())
         with (folder / Path(description["file"]).name).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            return bool(
-                size == description["size"] and hashlib.file_digest(file, "sha256").hexdigest() == description["sha256"]
-            )
+            whole = os.fstat(file.fileno()).st_size == description["size"]
+            same = whole and hashlib.file_digest(file, "sha256").hexdigest() == description["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None
+    return description if same else None

@@ -9,19 +9,21 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 import re
 import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
 
 from receiver import AddressRefused, Context, Event, GiveUp, Output, ProviderError, Retry, handler
 
 from ._media import extension, media_type
-from ._part import Part, is_kept
+from ._part import Part, kept
 
 #: Bytes that are written at once.
 _CHUNK = 2**20
@@ -56,26 +58,32 @@ class _Wanted:
 
 
 # The retries span about 20 hours: an output that is deleted early, as VideoGen's temporary ones, is promised for 24.
-@handler("job.succeeded", retries=50, timeout=3600, concurrency=4)
+@handler("job.succeeded", retries=50, timeout=3600, concurrency=4, captures=True)
 async def download(event: Event, context: Context) -> None:
     """Keep all outputs of a finished job in `context.files`. Those that are there already are left alone."""
     if not event.outputs:
         context.log.info("no_outputs")
     problems = []
-    for output in event.outputs:
+    for output in sorted(event.outputs, key=_urgency):
         try:
             await _keep(_Wanted(event, output, context))
         except (Retry, GiveUp) as problem:
+            await context.missed(output, str(problem))
             problems.append((output, problem))
     if problems:
         raise _verdict(problems, outputs=len(event.outputs), attempt=context.attempt)
 
 
+def _urgency(output: Output) -> float:
+    return math.inf if output.expires_at is None else output.expires_at
+
+
 async def _keep(wanted: _Wanted) -> None:
     """Keep one output, with the URL that came or with a new one."""
     output, context = wanted.output, wanted.context
-    if await asyncio.to_thread(is_kept, context.files, wanted.name):
+    if description := await asyncio.to_thread(kept, context.files, wanted.name):
         context.log.info("output_already_kept", name=wanted.name)
+        await _record(wanted, description)
         return
     if output.url and (output.expires_at is None or output.expires_at > time.time()):
         with contextlib.suppress(_Expired):
@@ -137,10 +145,17 @@ async def _save(answer: httpx.Response, wanted: _Wanted) -> None:
         _check_size(part.size, answer, wanted.output)
         file = f"{wanted.name}.{extension(kind)}"
         await asyncio.to_thread(part.keep, file)
-        await asyncio.to_thread(_describe, wanted, file=file, size=part.size, sha256=part.sha256, media_type=kind)
+        description = _description(wanted, file=file, size=part.size, sha256=part.sha256, media_type=kind)
+        await asyncio.to_thread(_describe, wanted, description)
     finally:
         await asyncio.to_thread(part.discard)
+    await _record(wanted, description)
     wanted.context.log.info("output_kept", file=file, size=part.size)
+
+
+async def _record(wanted: _Wanted, description: dict[str, Any]) -> None:
+    facts = {name: description[name] for name in ("size", "sha256", "media_type")}
+    await wanted.context.captured(wanted.output, place=str(wanted.context.files / description["file"]), **facts)
 
 
 def _kind(head: bytes, answer: httpx.Response, output: Output) -> str:
@@ -165,8 +180,8 @@ def _announced(answer: httpx.Response) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
-def _describe(wanted: _Wanted, *, file: str, size: int, sha256: str, media_type: str) -> None:
-    description = {
+def _description(wanted: _Wanted, *, file: str, size: int, sha256: str, media_type: str) -> dict[str, Any]:
+    return {
         "file": file,
         "event_id": wanted.event.id,
         "source": wanted.event.source,
@@ -177,6 +192,9 @@ def _describe(wanted: _Wanted, *, file: str, size: int, sha256: str, media_type:
         "media_type": media_type,
         "captured_at": round(time.time(), 3),
     }
+
+
+def _describe(wanted: _Wanted, description: dict[str, Any]) -> None:
     part = Part(wanted.context.files, wanted.name)
     try:
         part.write(json.dumps(description, indent=2).encode() + b"\n")

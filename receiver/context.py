@@ -38,6 +38,7 @@ class Context:
         once: Callable[[str], AbstractAsyncContextManager[bool]],
         refresh: Callable[[Output], Awaitable[Output]],
         submit: Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], "Submitted"],
+        record: Callable[..., Awaitable[None]],
         shared: Shared,
         max_file: int = 2 * 2**30,
     ) -> None:
@@ -49,6 +50,7 @@ class Context:
         self._once = once
         self._refresh = refresh
         self._submit = submit
+        self._record = record
         self._shared = shared
         self._submitted: list[Submitted] = []
         self._note = ""
@@ -104,6 +106,14 @@ class Context:
         Raises ProviderError.
         """
         return await self._refresh(output)
+
+    async def captured(self, output: Output, *, place: str, size: int, sha256: str, media_type: str) -> None:
+        """Say that an output is safe, and where: `receiver outputs list` shows it."""
+        await self._record(output, state="captured", place=place, size=size, sha256=sha256, media_type=media_type)
+
+    async def missed(self, output: Output, why: str) -> None:
+        """Say that an output could not be captured in this attempt."""
+        await self._record(output, state="missed", error=why)
 
     async def submit(
         self, source: str, tool: str, /, *, metadata: Mapping[str, Any] | None = None, **parameters: Any

@@ -14,7 +14,7 @@ from .errors import Unavailable
 from .events import Event
 from .lane import AHEAD, Lane
 from .registry import Handler
-from .store import Claimed, Finished, Store
+from .store import MATCHED, Claimed, Finished, Store
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,16 @@ LONGEST_REST = 0.1
 def wanted(event: Event, handlers: Iterable[Handler]) -> dict[str, str | None]:
     """Return the names of the handlers that want an event, each with the key by which its runs are ordered."""
     return {one.name: event.job_id if one.ordered else None for one in handlers if one.wants(event)}
+
+
+def matched(row: Mapping[str, Any]) -> Event:
+    """Return the event of a row of the store, with what handlers choose by and nothing else."""
+    return Event(**{name: row[name] for name in MATCHED})
+
+
+def capturing(handlers: Iterable[Handler]) -> frozenset[str]:
+    """Return the names of the handlers that keep outputs."""
+    return frozenset(one.name for one in handlers if one.captures)
 
 
 def backoff(attempt: int, *, first: float = 2.0, longest: float = 3600.0, roll: float) -> float:
@@ -64,6 +74,7 @@ class Dispatcher:
         self._handlers = {handler.name: handler for handler in handlers}
         self._event_of = event_of
         self._context_of = context_of
+        self._captures = capturing(handlers)
         self._worker = worker
         self._concurrency = concurrency
         self._lease = lease
@@ -111,6 +122,7 @@ class Dispatcher:
                 finished=finished,
                 wanted=self._wanted,
                 free=self._free(),
+                captures=self._captures,
             )
         except Unavailable as error:
             self._finished = finished + self._finished
@@ -145,7 +157,7 @@ class Dispatcher:
             pass
 
     def _wanted(self, row: Mapping[str, Any]) -> dict[str, str | None]:
-        return wanted(Event(**row), self._handlers.values())
+        return wanted(matched(row), self._handlers.values())
 
     def _free(self) -> dict[str, int]:
         room = max(self._concurrency, AHEAD) - len(self._running)

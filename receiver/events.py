@@ -95,6 +95,7 @@ class Reading:
     job_id: str | None = None
     tool: str | None = None
     outputs: tuple[Output, ...] = ()
+    expires_at: float | None = None  #: when the first of the outputs' URLs stops working
     error: JobError | None = None
     fact: str | None = None  #: the same for every telling of one fact about one thing; None if unknown
     data: Any = None

@@ -67,6 +67,14 @@ class _Once(Collector):
         for (source, state), count in left.open_jobs.items():
             jobs.add_metric([source, state], count)
         yield jobs
+        expiring = GaugeMetricFamily(
+            "receiver_expiring_runs",
+            "Runs that did not capture outputs whose URLs expire within 15 minutes, or did lately.",
+            labels=["handler"],
+        )
+        for handler, count in left.expiring.items():
+            expiring.add_metric([handler], count)
+        yield expiring
         recovered = GaugeMetricFamily(
             "receiver_recovered_events", "Stored events whose webhook did not come.", labels=["source"]
         )

@@ -46,6 +46,7 @@ class Handler:
     timeout: float = 60  #: seconds an attempt may take
     concurrency: int = 8  #: attempts at once in one worker
     ordered: bool = False  #: whether the events of one job are handled one after the other, as they came
+    captures: bool = False  #: whether it keeps outputs: the most urgent go first, and late ones raise an alarm
     configured: str | None = None  #: where it is configured, e.g. `receiver.toml:3`; None if a decorator marks it
 
     def wants(self, event: Event) -> bool:
@@ -71,6 +72,7 @@ def handler(
     timeout: float = 60,
     concurrency: int = 8,
     ordered: bool = False,
+    captures: bool = False,
 ) -> Callable[[Marked], Marked]:
     """Mark a function as the handler of the events that `patterns` name.
 
@@ -79,7 +81,8 @@ def handler(
     `source` and `tool` narrow it. A failed attempt is followed by up to `retries` more; each may take
     `timeout` seconds; `concurrency` attempts run at once in one worker. With `ordered`, the events of one
     job go one after the other, as they came: a run waits until the one before it is done or has failed.
-    Functions that are not async run in threads.
+    One that `captures` keeps outputs: events whose URLs expire first go first. Functions that are not async
+    run in threads.
 
     Marking has no other effect: a handler runs only if the receiver finds its module.
     """
@@ -99,6 +102,7 @@ def handler(
             timeout=timeout,
             concurrency=concurrency,
             ordered=ordered,
+            captures=captures,
         )
         _check(found)
         setattr(function, _MARK, found)
@@ -117,10 +121,16 @@ class Configurable:
     retries: int
     timeout: float
     concurrency: int
+    captures: bool
 
 
 def configurable(
-    *, name: str | None = None, retries: int = 8, timeout: float = 60, concurrency: int = 8
+    *,
+    name: str | None = None,
+    retries: int = 8,
+    timeout: float = 60,
+    concurrency: int = 8,
+    captures: bool = False,
 ) -> Callable[[Offered], Offered]:
     """Mark a function as one that makes a handler from options, for `use = "…"` in `receiver.toml`.
 
@@ -140,7 +150,8 @@ def configurable(
 
     def mark(make: Offered) -> Offered:
         called = name or str(getattr(make, "__name__", "?"))
-        setattr(make, _OFFER, Configurable(called, _options(make, called), make, retries, timeout, concurrency))
+        limits = (retries, timeout, concurrency, captures)
+        setattr(make, _OFFER, Configurable(called, _options(make, called), make, *limits))
         return make
 
     return mark
@@ -273,6 +284,7 @@ def _make(config: Config, entry: Placed[_Entry], offers: Mapping[str, Configurab
         timeout=wanted.timeout or offer.timeout,
         concurrency=wanted.concurrency or offer.concurrency,
         ordered=wanted.ordered,
+        captures=offer.captures,
         configured=entry.place,
     )
     _check(made)

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .dispatcher import wanted
-from .events import Event
+from .dispatcher import capturing, matched, wanted
 from .registry import Handler
 from .store import Filter, Store
 
@@ -23,8 +22,9 @@ async def replay(store: Store, filter: Filter, handlers: Sequence[Handler], *, d
     Runs that are waiting or running are left alone. A replay of many is made in steps that no delivery waits for.
     """
     events = runs = 0
+    captures = capturing(handlers)
     async for step in store.replays.matching(filter):
-        pairs = [(row["id"], name, key) for row in step for name, key in wanted(Event(**row), handlers).items()]
+        pairs = [(row["id"], name, key) for row in step for name, key in wanted(matched(row), handlers).items()]
         events += len(step)
-        runs += len(pairs) if dry_run else await store.replays.again(pairs)
+        runs += len(pairs) if dry_run else await store.replays.again(pairs, captures=captures)
     return Replayed(events=events, runs=runs)

@@ -358,6 +358,7 @@ class Tracker:
             road=road,
             received_at=self._now,
             occurred_at=self._now if reading.occurred_at is None else reading.occurred_at,
+            expires_at=reading.expires_at,
             fact=f"{provider_id}:{standing}",
             headers="",
             body=body,

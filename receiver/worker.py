@@ -166,6 +166,18 @@ class Desk:
             carried = event.metadata if metadata is None else metadata
             return new_job(self._sources, source, tool, parameters, metadata=carried, run_id=claimed.id)
 
+        async def record(output: Output, **values: Any) -> None:
+            await self._store.outputs.record(
+                event_id=event.id,
+                handler=claimed.handler,
+                output_id=output.id,
+                source=event.source,
+                job_id=event.job_id,
+                type=output.type,
+                expires_at=output.expires_at,
+                **values,
+            )
+
         return Context(
             attempt=claimed.attempt,
             log=structlog.get_logger(f"handlers.{claimed.handler}"),
@@ -174,6 +186,7 @@ class Desk:
             once=lambda key: self._store.runs.once(claimed.id, key),
             refresh=refresh,
             submit=submit,
+            record=record,
             shared=self._shared,
             max_file=self._settings.max_file,
         )

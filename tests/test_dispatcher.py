@@ -38,6 +38,7 @@ async def dispatching(store, clock, *handlers, **changes):
                 files=Path(),
                 once=lambda key: store.runs.once(claimed.id, key),
                 refresh=None,
+                record=None,
                 shared=Shared(),
                 submit=lambda source, tool, parameters, metadata: NewJob(
                     source=source, tool=tool, parameters=parameters, metadata=metadata or {}, run_id=claimed.id

@@ -68,6 +68,7 @@ class Profile:
             kind=kind,
             job_id=job,
             outputs=self._outputs(data) if kind == "job.succeeded" and not brief else (),
+            expires_at=self._expires_at(data) if kind == "job.succeeded" else None,
             error=self._error(data) if kind == "job.failed" and not brief else None,
             fact=f"{job}:{kind.removeprefix('job.')}" if job and kind else None,
             data=data,
@@ -77,8 +78,11 @@ class Profile:
         """Raise ConfigError: this provider calls us, and nothing of its API is known here."""
         raise ConfigError(f"the receiver does not know the API of {self.name}: register the webhook there by hand")
 
+    def _expires_at(self, data: Any) -> float | None:
+        return seconds(_first(data, self.expires)) if self.expires else None
+
     def _outputs(self, data: Any) -> tuple[Output, ...]:
-        expires = seconds(_first(data, self.expires))
+        expires = self._expires_at(data)
         urls = dict.fromkeys(url for url in _values(data, self.outputs) if _is_url(url))
         # They have no ids of their own: their place is the id.
         return tuple(Output(id=str(place), url=url, expires_at=expires) for place, url in enumerate(urls))

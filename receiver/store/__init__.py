@@ -11,14 +11,16 @@ from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
 from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
 from .migrations import check, migrate
+from .outputs import Outputs
 from .replay import Filter, Replays
 from .retention import Retention
 from .runs import Runs
 from .sessions import Sessions
-from .turn import Claimed, Finished
+from .turn import MATCHED, Claimed, Finished
 from .wakeups import Wakeups
 
 __all__ = [
+    "MATCHED",
     "Added",
     "Arrival",
     "Backlog",
@@ -34,6 +36,7 @@ __all__ = [
     "Jobs",
     "Left",
     "NewJob",
+    "Outputs",
     "Refusal",
     "Replays",
     "Retention",
@@ -60,6 +63,7 @@ class Store:
         self.runs = Runs(self.database)
         self.jobs = Jobs(self.database)
         self.replays = Replays(self.database)
+        self.outputs = Outputs(self.database)
         self.backlog = Backlog(self.database)
         self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)

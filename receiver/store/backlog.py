@@ -7,6 +7,9 @@ from sqlalchemy import func, select
 from .database import Database
 from .tables import events, jobs, runs
 
+#: Seconds before their URLs expire in which outputs should have been captured.
+URGENT = 900
+
 
 @dataclass(frozen=True, slots=True)
 class Left:
@@ -16,6 +19,7 @@ class Left:
     waiting: dict[str, tuple[int, float]]  # by handler: runs, and for how long the first has been due; 0 if none is
     running: int
     open_jobs: dict[tuple[str, str], int]  # by source and state
+    expiring: dict[str, int]  # by handler: runs whose outputs expire within URGENT, or did, and are not captured
     recovered: dict[str, int]  # by source: stored events whose webhook did not come
 
 
@@ -31,6 +35,7 @@ class Backlog:
         waiting = select(runs.c.handler, func.count(), func.min(runs.c.due_at)).where(runs.c.state == "waiting")
         running = select(func.count()).select_from(runs).where(runs.c.state == "running")
         open_jobs = select(jobs.c.source, jobs.c.state, func.count()).where(jobs.c.ended_at.is_(None))
+        late = select(runs.c.handler, func.count()).where(runs.c.state != "done", runs.c.expires_at.is_not(None))
         recovered = select(events.c.source, func.count()).where(events.c.road == "reconcile")
         async with self._database.read() as connection:
             now = await self._database.now(connection)
@@ -38,11 +43,14 @@ class Backlog:
             due = (await connection.execute(waiting.group_by(runs.c.handler))).all()
             busy = (await connection.execute(running)).scalar_one()
             unended = (await connection.execute(open_jobs.group_by(jobs.c.source, jobs.c.state))).all()
+            urgent = late.where(runs.c.expires_at.between(now - URGENT, now + URGENT)).group_by(runs.c.handler)
+            expiring = (await connection.execute(urgent)).all()
             found = (await connection.execute(recovered.group_by(events.c.source))).all()
         return Left(
             event_age=0.0 if received_at is None else max(0.0, now - received_at),
             waiting={handler: (count, max(0.0, now - first)) for handler, count, first in due},
             running=busy,
             open_jobs={(source, state): count for source, state, count in unended},
+            expiring=dict(tuple(row) for row in expiring),
             recovered={row.source: row[1] for row in found},
         )

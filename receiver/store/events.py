@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
 from .database import Database
-from .ingest import Ingest, Row
+from .ingest import COLUMNS, Ingest, Row
 from .tables import attempts, deliveries, events, runs
 
 
@@ -32,6 +32,7 @@ class Arrival:
     kind: str | None = None
     job_id: str | None = None
     tool: str | None = None
+    expires_at: float | None = None  #: when the first URL of its outputs stops working
     reason: str | None = None  #: why it is in quarantine, None if it is not
     sender: str | None = None
 
@@ -172,6 +173,7 @@ def _event_row(arrival: Arrival) -> Row:
         arrival.road,
         arrival.received_at,
         arrival.occurred_at,
+        arrival.expires_at,
         arrival.message_id,
         storable(arrival.fact),
         arrival.reason,
@@ -180,8 +182,11 @@ def _event_row(arrival: Arrival) -> Row:
     )
 
 
+_FACT, _MESSAGE = (list(COLUMNS).index(name) for name in ("fact", "message_id"))
+
+
 def _order(row: Row) -> tuple[str, str, str]:
-    return row[1], row[11] or "", row[10] or ""
+    return row[1], row[_FACT] or "", row[_MESSAGE] or ""
 
 
 def _copy_row(arrival: Arrival, event_id: str, reason: str) -> dict[str, Any]:

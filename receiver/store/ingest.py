@@ -26,6 +26,7 @@ COLUMNS = {
     "road": "text",
     "received_at": "float8",
     "occurred_at": "float8",
+    "expires_at": "float8",
     "message_id": "text",
     "fact": "text",
     "reason": "text",

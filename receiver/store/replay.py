@@ -1,6 +1,6 @@
 """Which events a filter means, and running handlers on them again."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,11 +67,11 @@ class Replays:
                 return
             last = found[-1]["id"]
 
-    async def again(self, pairs: Sequence[tuple[str, str, str | None]]) -> int:
+    async def again(self, pairs: Sequence[tuple[str, str, str | None]], *, captures: Collection[str] = ()) -> int:
         """Let handlers run on events, given as event id, handler and order key; return how many start.
 
-        A run that ended has all its attempts again; one that was never made is made; one that is waiting or
-        running is left alone.
+        Of the handlers in `captures`, the runs whose outputs expire first go first. A run that ended has all
+        its attempts again; one that was never made is made; one that is waiting or running is left alone.
         """
         if not pairs:
             return 0
@@ -82,7 +82,13 @@ class Replays:
                 set_={"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None, "error": None},
                 where=runs.c.finished_at.is_not(None),
             )
-            rows = [run_row(event_id, handler, key, now) for event_id, handler, key in pairs]
+            wanted = {event_id for event_id, handler, _ in pairs if handler in captures}
+            query = select(events.c.id, events.c.expires_at).where(events.c.id.in_(wanted))
+            ends = {row.id: row.expires_at for row in await connection.execute(query)} if wanted else {}
+            rows = [
+                run_row(event_id, handler, key, now, expires_at=ends.get(event_id) if handler in captures else None)
+                for event_id, handler, key in pairs
+            ]
             return len((await connection.execute(statement.returning(runs.c.id), rows)).all())
 
     async def failed(self, filter: Filter, *, handler: str | None = None) -> int:

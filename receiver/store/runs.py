@@ -6,7 +6,7 @@ waiting ──claim──▶ running ──done──▶ done
 └──lease ended─────┴──failed, out of attempts──▶ failed
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,18 +33,19 @@ class Runs:
         finished: Sequence[Finished],
         wanted: Wanted,
         free: Mapping[str, int],
+        captures: Collection[str] = (),
     ) -> Turn:
         """Record what ended, fan new events out, and claim due runs: one transaction, one fsync.
 
         `wanted` names the handlers of an event, each with its order key. `free` says how many runs of each
-        handler to claim at most.
+        handler to claim at most. Of the handlers in `captures`, the runs whose outputs expire first go first.
         """
-        work = await self._work_before(free)
+        work = await self._work_before(free, captures)
         if work and not (finished or work.news or work.due):
             return Turn(claimed=[], lost=[], more=False, next_due=work.next_due, now=work.now)
 
         def act(connection: Connection) -> tuple[Work, list[Finished], list[RowMapping]]:
-            found = work or look(connection, self._database.time(connection), free)
+            found = work or look(connection, self._database.time(connection), free, captures)
             mine = {"worker": worker, "lease_until": found.now + lease, "started_at": found.now}
             lost, taken = change(connection, found, finished, wanted, mine, self._insert)
             return found, lost, taken
@@ -55,7 +56,7 @@ class Runs:
         next_due = min([moment for moment in (found.next_due, *again) if moment is not None], default=None)
         return Turn(claimed=claimed, lost=lost, more=found.more, next_due=next_due, now=found.now)
 
-    async def _work_before(self, free: Mapping[str, int]) -> Work | None:
+    async def _work_before(self, free: Mapping[str, int], captures: Collection[str]) -> Work | None:
         """Look before the transaction on SQLite, whose one writer we keep the shorter for it.
 
         What another worker does meanwhile is noticed by the statements that change. PostgreSQL looks, and
@@ -63,7 +64,7 @@ class Runs:
         """
         if not self._database.is_sqlite:
             return None
-        return await self._database.reading(lambda one: look(one, self._database.time(one), free))
+        return await self._database.reading(lambda one: look(one, self._database.time(one), free, captures))
 
     async def extend(self, held: Sequence[Claimed], *, worker: str, lease: float) -> None:
         """Extend the leases of the runs that a worker is busy with.

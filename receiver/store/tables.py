@@ -35,6 +35,7 @@ events = Table(
     Column("road", Text, nullable=False),
     Column("received_at", Double, nullable=False),
     Column("occurred_at", Double, nullable=False),
+    Column("expires_at", Double),  # when the first URL of its outputs stops working
     Column("message_id", Text),  # the provider's id of the message, the same on its retries
     Column("fact", Text),  # the same by whichever road it came
     Column("reason", Text),  # why it is in quarantine
@@ -90,6 +91,7 @@ runs = Table(
     Column("state", Text, nullable=False),  # waiting -> running -> done | failed; a retry waits again
     Column("due_at", Double, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),  # tries begun since it was last asked for
+    Column("expires_at", Double),  # until when its outputs can be captured; only for handlers that capture
     Column("order_key", Text),  # runs of one handler with the same key go one after the other; usually none
     Column("worker", Text),
     Column("lease_until", Double),
@@ -111,6 +113,20 @@ Index(
     runs.c.id,
     sqlite_where=text("state = 'waiting'"),
     postgresql_where=text("state = 'waiting'"),
+)
+# The most urgent capture first, and the alarm for those that are late.
+Index(
+    "runs_urgent",
+    runs.c.handler,
+    runs.c.expires_at,
+    sqlite_where=text("state = 'waiting' AND expires_at IS NOT NULL"),
+    postgresql_where=text("state = 'waiting' AND expires_at IS NOT NULL"),
+)
+Index(
+    "runs_expiring",
+    runs.c.expires_at,
+    sqlite_where=text("state <> 'done' AND expires_at IS NOT NULL"),
+    postgresql_where=text("state <> 'done' AND expires_at IS NOT NULL"),
 )
 Index(
     "runs_leased",
@@ -216,6 +232,31 @@ Index(
     sqlite_where=text("state = 'succeeded' AND submitted_at IS NOT NULL"),
     postgresql_where=text("state = 'succeeded' AND submitted_at IS NOT NULL"),
 )
+
+#: Files that jobs made, as far as handlers captured them. They outlive their event.
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("event_id", Text, nullable=False),
+    Column("handler", Text, nullable=False),
+    Column("output_id", Text, nullable=False),  # the provider's
+    Column("source", Text, nullable=False),
+    Column("job_id", Text),
+    Column("type", Text),  # the provider's word
+    Column("state", Text, nullable=False),  # missed -> captured, and back if a capture is lost and cannot be made again
+    Column("expires_at", Double),  # when its URL stopped working
+    Column("place", Text),  # where it is kept
+    Column("media_type", Text),  # told by its content
+    Column("size", BigInteger),
+    Column("sha256", Text),
+    Column("error", Text),  # why the last attempt missed it
+    Column("changed_at", Double, nullable=False),
+    CheckConstraint("state IN ('captured', 'missed')", name="outputs_state"),
+    CheckConstraint("(state = 'captured') = (place IS NOT NULL)", name="outputs_place"),
+    UniqueConstraint("event_id", "handler", "output_id", name="outputs_output"),
+)
+Index("outputs_job", outputs.c.job_id)
 
 #: When a part of the receiver was last there.
 beats = Table("beats", metadata, Column("part", Text, primary_key=True), Column("seen_at", Double, nullable=False))

@@ -3,7 +3,8 @@
 These functions do not wait: they run where the database says, a whole turn at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
-    Select,
     exists,
     func,
     insert,
@@ -35,6 +35,9 @@ Wanted = Callable[[Mapping[str, Any]], Mapping[str, str | None]]
 
 #: What handlers choose events by.
 MATCHED = ("id", "source", "type", "kind", "job_id", "tool", "road", "received_at", "occurred_at")
+
+#: What a fan-out reads of an event.
+_NEWS = (*MATCHED, "expires_at")
 
 #: Events looked at in one fan-out, and runs given up in one sweep: keeps every transaction short.
 BATCH = 200
@@ -86,13 +89,14 @@ class Work:
     news: list[dict[str, Any]]
     due: list[str]
     left: dict[str, int]
+    captures: Collection[str]  #: handlers whose most urgent run goes first
     next_due: float | None
     more: bool = False  #: whether the next look will find something at once
 
 
-def look(connection: Connection, now: float, free: Mapping[str, int]) -> Work:
+def look(connection: Connection, now: float, free: Mapping[str, int], captures: Collection[str] = ()) -> Work:
     """Find what there is to do. PostgreSQL locks it for us, and passes over what others have locked."""
-    query = select(*(events.c[name] for name in MATCHED)).where(events.c.state == "waiting").order_by(events.c.id)
+    query = select(*(events.c[name] for name in _NEWS)).where(events.c.state == "waiting").order_by(events.c.id)
     if (early := held(connection, now)) is not None:
         query = query.where(not_(early))
     news = (connection.execute(query.limit(BATCH).with_for_update(skip_locked=True))).mappings().all()
@@ -101,7 +105,7 @@ def look(connection: Connection, now: float, free: Mapping[str, int]) -> Work:
     due: list[str] = []
     left: dict[str, int] = {}
     for handler, limit in open_for.items():
-        found = list((connection.execute(_due(handler, limit, now))).scalars()) if limit > 0 else []
+        found = _due(connection, handler, limit, now, urgent=handler in captures) if limit > 0 else []
         due += found
         left[handler] = limit - len(found)
     waits = (runs.c.state == "waiting") & runs.c.handler.in_(list(open_for)) & (runs.c.due_at > now)
@@ -112,6 +116,7 @@ def look(connection: Connection, now: float, free: Mapping[str, int]) -> Work:
         news=[dict(row) for row in news],
         due=due,
         left=left,
+        captures=captures,
         next_due=next_due,
         more=len(news) == BATCH,
     )
@@ -138,7 +143,8 @@ def _fan_out(
         if event["id"] in contradictions:
             continue
         for name, key in wanted(event).items():
-            row = run_row(event["id"], name, key, work.now)
+            expires_at = event["expires_at"] if name in work.captures else None
+            row = run_row(event["id"], name, key, work.now, expires_at=expires_at)
             at_once = key is None and work.left.get(name, 0) > 0
             if at_once:
                 work.left[name] -= 1
@@ -156,7 +162,7 @@ def _fan_out(
 
 
 def with_events(connection: Connection, taken: Sequence[RowMapping], work: Work) -> list[Claimed]:
-    """Return the claimed runs with their events, those that are due longest first."""
+    """Return the claimed runs with their events: what expires first, then what is due longest."""
     if not taken:
         return []
     query = with_metadata().where(events.c.id.in_([row["event_id"] for row in taken]))
@@ -167,8 +173,12 @@ def with_events(connection: Connection, taken: Sequence[RowMapping], work: Work)
             started_at=work.now,
             event=found[row["event_id"]],
         )
-        for row in sorted(taken, key=lambda row: (row["due_at"], row["id"]))
+        for row in sorted(taken, key=_urgency)
     ]
+
+
+def _urgency(row: RowMapping) -> tuple[float, float, str]:
+    return math.inf if row["expires_at"] is None else row["expires_at"], row["due_at"], row["id"]
 
 
 def finish(connection: Connection, finished: Sequence[Finished], now: float) -> list[Finished]:
@@ -227,18 +237,30 @@ def _first_of_its_key() -> ColumnElement[bool]:
     )
 
 
-def _due(handler: str, limit: int, now: float) -> Select[Any]:
-    return (
+def _due(connection: Connection, handler: str, limit: int, now: float, *, urgent: bool) -> list[str]:
+    """Return due runs of a handler: if `urgent` those that expire first, and then those due longest."""
+    query = (
         select(runs.c.id)
         .where(runs.c.state == "waiting", runs.c.handler == handler, runs.c.due_at <= now, _first_of_its_key())
-        .order_by(runs.c.due_at, runs.c.id)
-        .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    longest = query.order_by(runs.c.due_at, runs.c.id)
+    if not urgent:
+        return list(connection.execute(longest.limit(limit)).scalars())
+    first = query.where(runs.c.expires_at.is_not(None)).order_by(runs.c.expires_at).limit(limit)
+    found = list(connection.execute(first).scalars())
+    if len(found) < limit:
+        # Those of unknown expiry come last: nothing says that they are in a hurry.
+        rest = longest.where(runs.c.expires_at.is_(None)).limit(limit - len(found))
+        found += connection.execute(rest).scalars()
+    return found
 
 
 #: What a worker is told of a run that it has claimed.
-_TAKEN = (runs.c.id, runs.c.handler, runs.c.attempt, runs.c.token, runs.c.due_at, runs.c.event_id, runs.c.order_key)
+_TAKEN = (
+    *(runs.c.id, runs.c.handler, runs.c.attempt, runs.c.token),
+    *(runs.c.due_at, runs.c.expires_at, runs.c.event_id, runs.c.order_key),
+)
 
 #: A new run that is claimed as it is made, and one that waits. Rows of one statement have the same columns.
 _AT_ONCE: dict[str, Any] = {"state": "running", "attempt": 1, "token": 1}
@@ -276,12 +298,15 @@ def _attempt_row(item: Finished) -> dict[str, Any]:
     }
 
 
-def run_row(event_id: str, handler: str, order_key: str | None, now: float) -> dict[str, Any]:
+def run_row(
+    event_id: str, handler: str, order_key: str | None, now: float, *, expires_at: float | None
+) -> dict[str, Any]:
     """Return the row of a new run, due at once."""
     return {
         "id": new_id("run"),
         "event_id": event_id,
         "handler": handler,
+        "expires_at": expires_at,
         "order_key": order_key,
         "state": "waiting",
         "due_at": now,

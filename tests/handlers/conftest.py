@@ -91,6 +91,21 @@ def provider() -> Provider:
     return Provider()
 
 
+@dataclass
+class Records:
+    """What handlers said of outputs, by the outputs' ids."""
+
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    async def record(self, output: Output, **values: Any) -> None:
+        self.told[output.id] = values
+
+
+@pytest.fixture
+def records() -> Records:
+    return Records()
+
+
 @pytest.fixture(scope="session")
 def tls() -> ssl.SSLContext:
     """One for all, as it takes longer to make than a test."""
@@ -112,7 +127,9 @@ async def shared() -> AsyncIterator[Shared]:
 
 
 @pytest.fixture
-def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider, shared: Shared) -> Callable[..., Context]:
+def context(
+    tmp_path: Path, http: httpx.AsyncClient, provider: Provider, records: Records, shared: Shared
+) -> Callable[..., Context]:
     """A context as a worker makes it; what is given differs."""
 
     @asynccontextmanager
@@ -128,6 +145,7 @@ def context(tmp_path: Path, http: httpx.AsyncClient, provider: Provider, shared:
             "once": once,
             "submit": lambda *_: None,
             "refresh": provider.refresh,
+            "record": records.record,
             "shared": shared,
             "max_file": 2**30,
         }

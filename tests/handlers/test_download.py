@@ -72,6 +72,46 @@ async def test_an_output_is_kept_with_a_description_of_it(storage: Any, event: M
     assert files(given) == sorted([media(given).name, media(given).stem + ".json"])
 
 
+async def test_what_was_captured_is_recorded_with_its_place_and_what_was_missed_with_the_reason(
+    storage: Any, event: Make, context: Make, records: Any
+) -> None:
+    storage.put("/clip", MP4)
+    storage.put("/other", b"", status="500 Internal Server Error")
+    given = context()
+    with pytest.raises(Retry):
+        await download(event(*(Output(id=path, url=storage.url(path)) for path in ("/clip", "/other"))), given)
+    assert records.told == {
+        "/clip": {
+            "state": "captured",
+            "place": str(media(given)),
+            "size": len(MP4),
+            "sha256": hashlib.sha256(MP4).hexdigest(),
+            "media_type": "video/mp4",
+        },
+        "/other": {"state": "missed", "error": "127.0.0.1 answered 500"},
+    }
+
+
+async def test_the_output_that_expires_first_is_fetched_first(storage: Any, event: Make, context: Make) -> None:
+    moments = {"/never": None, "/late": LATER + 2, "/soon": LATER}
+    for path in moments:
+        storage.put(path, MP4)
+    given = context()
+    await download(
+        event(*(Output(id=path, url=storage.url(path), expires_at=at) for path, at in moments.items())), given
+    )
+    assert storage.paths == ["/soon", "/late", "/never"]
+
+
+async def test_a_replay_records_what_is_there_already(storage: Any, event: Make, context: Make, records: Any) -> None:
+    storage.put("/clip", MP4)
+    told, given = event(Output(id="1", url=storage.url("/clip"))), context()
+    await download(told, given)
+    first = records.told.pop("1")
+    await download(told, given)
+    assert records.told == {"1": first}
+
+
 async def test_the_storage_is_sent_no_key(storage: Any, event: Make, context: Make) -> None:
     storage.put("/clip", MP4)
     await download(event(Output(id="1", url=storage.url("/clip"))), context())

@@ -72,6 +72,7 @@ def test_a_success_is_read_with_everything_in_it():
         job_id=TOOL,
         tool="GENERATE_AVATAR",
         outputs=(avatar(),),
+        expires_at=avatar().expires_at,
         fact=f"{TOOL}:succeeded",
         data=data,
     )
@@ -529,3 +530,10 @@ def test_the_providers_own_library_reads_the_same_names_out_of_a_delivery(monkey
         ours.tool,
     )
     assert theirs["results"][0]["download_url"] == ours.outputs[0].url
+
+
+@pytest.mark.parametrize("path", sorted((SAMPLES / "webhooks").glob("*.json")), ids=lambda path: path.stem)
+def test_the_first_expiry_is_that_of_the_outputs(path):
+    reading = read(path.read_bytes())
+    moments = [output.expires_at for output in reading.outputs if output.expires_at is not None]
+    assert reading.expires_at == (min(moments, default=None) if reading.kind == "job.succeeded" else None)

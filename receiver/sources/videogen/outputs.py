@@ -19,6 +19,19 @@ def of_job(job: Mapping[str, Any]) -> tuple[Output, ...]:
     return tuple(_output(file_id, result) for file_id, result in found if file_id)
 
 
+def first_expiry(job: Mapping[str, Any]) -> float | None:
+    """Return when the first of the URLs of these files stops working, without making outputs of them."""
+    first = None
+    for result in (*mappings(job.get("results")), job):
+        file = mapping(result.get("file"))
+        best = mapping(file.get("downloadSource"))
+        told = (result.get("downloadUrlExpiresAt"), file.get("downloadUrlExpiresAt"), best.get("expiresAt"))
+        for moment in map(seconds, filter(None, told)):
+            if moment is not None and (first is None or moment < first):
+                first = moment
+    return first
+
+
 def of_file(file: Mapping[str, Any], *, id: str) -> Output:
     """Return a file as it is described when asked for by itself."""
     return _output(id, {"file": file})

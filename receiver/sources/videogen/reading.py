@@ -87,6 +87,7 @@ def read(body: bytes, *, brief: bool = False) -> Reading:
         job_id=thing,
         tool=name(data.get(family.tool)) if family.tool else family.constant if kind else None,
         outputs=outputs.of_job(data) if kind and not brief else (),
+        expires_at=outputs.first_expiry(data) if kind == "job.succeeded" else None,
         error=None if brief else job_error(_error(data)),
         fact=_fact(thing, event, kind),
         data=data,
