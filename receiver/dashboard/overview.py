@@ -1,30 +1,163 @@
 """The first page: do events flow, and if not, where to look."""
 
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..store import Left, Store
-from .pages import Pages, Views
+from ..store import Count, Filter, Store
+from .live import News
+from .pages import Pages, Views, number, took
 
 #: Seconds after which work that is due and not begun is worth a look.
 LATE = 60.0
+
+#: Seconds in which an output's URL must not expire without a capture.
+EXPIRING = 3600.0
+
+#: The spans of time that the charts show: seconds, and seconds in each step.
+SPANS = {"1h": (3600.0, 60.0), "24h": (86_400.0, 900.0), "7d": (7 * 86_400.0, 7200.0)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """Something that needs a look, and where to look."""
+
+    kind: Literal["bad", "warn"]
+    text: str
+    path: str
 
 
 class Overview:
     """The page at `/`."""
 
-    def __init__(self, *, store: Store, pages: Pages) -> None:
+    def __init__(self, *, store: Store, pages: Pages, clock: Callable[[], float]) -> None:
         self._store = store
         self._pages = pages
+        self._clock = clock
 
     def views(self) -> Views:
-        """Return everything that is answered: method, path and how."""
+        """Return everything that is answered."""
         yield "GET", "/", self._show
 
     async def _show(self, request: Request) -> Response:
+        span = request.query_params.get("span", "24h")
+        span = span if span in SPANS else "24h"
+        seconds, step = SPANS[span]
+        counts = await self._store.tally.over(since=self._clock() - seconds, step=step)
+        now = await self._now()
+        return self._pages.answer(
+            request,
+            "overview.html",
+            **now,
+            span=span,
+            spans=SPANS,
+            flow=_series(counts, {"Events": _events, "Copies": _copies, "Refused": _refused}),
+            work=_series(counts, {"Done": _ended("done"), "To be tried again": _ended("retry"), "Failed": _failed}),
+            counts=[count for count in reversed(counts) if _events(count) or _refused(count) or count.attempts],
+            latest=(await self._store.events.page(limit=8)).rows,
+        )
+
+    async def _now(self) -> dict[str, Any]:
+        """Return how it stands now."""
         left = await self._store.backlog.left()
-        return self._pages.answer(request, "overview.html", left=left, age=_age(left), late=LATE)
+        handlers = await self._store.handlers.list()
+        hour = await self._store.tally.over(since=self._clock() - 3600.0, step=300.0)
+        expiring = await self._store.outputs.expiring(within=EXPIRING, limit=20)
+        last = (await self._store.events.page(Filter(), limit=1)).rows
+        paused = {one["name"] for one in handlers if one["paused_at"]}
+        age = max([left.event_age, *(since for name, (_, since) in left.waiting.items() if name not in paused)])
+        concerns = [*_late(age), *_handlers(handlers), *_refusals(hour), *_expiring(expiring)]
+        return {
+            "left": left,
+            "age": age,
+            "late": LATE,
+            "last": last[0] if last else None,
+            "concerns": sorted(concerns, key=lambda concern: concern.kind),
+            "handlers": handlers,
+            "expiring": expiring,
+            "hour": {
+                "events": sum(_events(count) for count in hour),
+                "refused": sum(_refused(count) for count in hour),
+                "failed": sum(_failed(count) for count in hour),
+            },
+        }
+
+    async def look(self, _ids: Iterable[str]) -> list[News]:
+        """Return how it stands now, as one piece of the page."""
+        now = await self._now()
+        left, last = now["left"], now["last"]
+        mark = (last and last["id"], round(now["age"]), now["concerns"], now["hour"], left.running, left.open_jobs)
+        mark = (*mark, {name: count for name, (count, _) in left.waiting.items()})
+        return [News(id="now", mark=mark, render=lambda: self._pages.render("now.html", now=self._clock(), **now))]
 
 
-def _age(left: Left) -> float:
-    return max([left.event_age, *(since for _, since in left.waiting.values())])
+def _late(age: float) -> list[Concern]:
+    if age <= LATE:
+        return []
+    return [Concern(kind="bad", text=f"Work has been due for {took(age)}.", path="/runs?state=waiting")]
+
+
+def _handlers(handlers: Sequence[dict[str, Any]]) -> list[Concern]:
+    found = []
+    for one in handlers:
+        name, path = one["name"], f"/runs?handler={one['name']}"
+        if one["waiting"] and not one["there"]:
+            text = f"{number(one['waiting'])} runs wait for {name}, which no worker has."
+            found.append(Concern(kind="bad", text=text, path="/handlers"))
+        if one["paused_at"]:
+            text = f"{name} is paused; {number(one['waiting'])} runs wait."
+            found.append(Concern(kind="warn", text=text, path="/handlers"))
+        if one["failed"]:
+            text = f"{number(one['failed'])} {'run' if one['failed'] == 1 else 'runs'} of {name} failed."
+            found.append(Concern(kind="warn", text=text, path=f"{path}&state=failed"))
+    return found
+
+
+def _refusals(hour: Sequence[Count]) -> list[Concern]:
+    count = sum(one.refused for one in hour)
+    if not count:
+        return []
+    text = f"{number(count)} {'delivery was' if count == 1 else 'deliveries were'} refused in the last hour."
+    return [Concern(kind="warn", text=text, path="/refused")]
+
+
+def _expiring(expiring: Sequence[dict[str, Any]]) -> list[Concern]:
+    if not expiring:
+        return []
+    text = f"Outputs of {len(expiring)} {'event' if len(expiring) == 1 else 'events'} expire soon and are not captured."
+    return [Concern(kind="bad", text=text, path="/#expiring")]
+
+
+def _series(counts: Sequence[Count], lines: dict[str, Callable[[Count], int]]) -> str:
+    """Return what a chart is drawn from, as JSON."""
+    return json.dumps(
+        {
+            "names": list(lines),
+            "at": [count.at for count in counts],
+            "series": [[line(count) for count in counts] for line in lines.values()],
+        }
+    )
+
+
+def _events(count: Count) -> int:
+    return count.events
+
+
+def _copies(count: Count) -> int:
+    return count.duplicates
+
+
+def _refused(count: Count) -> int:
+    return count.refused
+
+
+def _failed(count: Count) -> int:
+    return count.ended("failed") + count.ended("lost")
+
+
+def _ended(outcome: str) -> Callable[[Count], int]:
+    return lambda count: count.ended(outcome)
