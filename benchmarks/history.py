@@ -114,8 +114,8 @@ def build(path: Path, *, events: int, waiting: int) -> Path:
         (events - waiting,),
     )
     database.execute(
-        "INSERT INTO attempts (run_id, number, outcome, started_at, finished_at) "
-        "SELECT id, 1, 'done', started_at, finished_at FROM runs WHERE state = 'done'"
+        "INSERT INTO attempts (run_id, handler, number, outcome, started_at, finished_at) "
+        "SELECT id, handler, 1, 'done', started_at, finished_at FROM runs WHERE state = 'done'"
     )
     database.commit()
     database.execute("PRAGMA journal_mode=WAL")

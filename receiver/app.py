@@ -123,6 +123,7 @@ class Door:
         while True:
             try:
                 missed = await self._store.jobs.beat("door")
+                await self._store.endpoints.heard(self._writer.heard)
                 if missed > DOWNTIME:
                     asked = await self._store.jobs.ask_within(DOWNTIME)
                     log.warning("was_away", seconds=round(missed), jobs_to_ask_about=asked)

@@ -6,7 +6,7 @@ A provider's own words stay as they came (`type`, `tool`, `data`); what is ours 
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -76,6 +76,11 @@ class Event:
             prefix = pattern[:-1]
             return self.type.startswith(prefix) or (self.kind or "").startswith(prefix)
         return pattern in (self.type, self.kind)
+
+    def fits(self, patterns: Iterable[str], *, source: str | None, tool: str | None) -> bool:
+        """Whether one of the patterns names this event, and it is of the source and the tool, if they are given."""
+        ours = source in (None, self.source) and tool in (None, self.tool)
+        return ours and any(self.matches(pattern) for pattern in patterns)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON data with the names it has here, for whoever gets events from a handler.

@@ -51,11 +51,7 @@ class Handler:
 
     def wants(self, event: Event) -> bool:
         """Whether this event is for this handler."""
-        return (
-            (self.source is None or self.source == event.source)
-            and (self.tool is None or self.tool == event.tool)
-            and any(event.matches(pattern) for pattern in self.patterns)
-        )
+        return event.fits(self.patterns, source=self.source, tool=self.tool)
 
     @property
     def place(self) -> str:

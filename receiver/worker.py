@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -17,15 +17,15 @@ import uvloop
 from .config import read
 from .context import Context
 from .dispatcher import Dispatcher, backoff
-from .errors import AddressRefused, ConfigError, ProviderError
+from .errors import AddressRefused, ConfigError, ProviderError, Unavailable
 from .events import Event, Output
 from .outbound import create_client
 from .recall import event_of
-from .registry import find_handlers, find_sources
+from .registry import Handler, find_handlers, find_sources
 from .settings import Settings
 from .shared import Shared
 from .sources import Source
-from .store import Claimed, NewJob, Store
+from .store import REPORT, Claimed, NewJob, Reported, Store
 from .tracker import Tracker, new_job
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,8 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
             # Longer than any handler may take, and than any lease lasts.
             limit = max([handler.timeout for handler in handlers], default=0) + settings.lease
-            beside = [asyncio.create_task(work) for work in (store.wakeups.follow(dispatcher.wake), _guard(limit))]
+            works = (store.wakeups.follow(dispatcher.wake), _guard(limit), _report(store, handlers, name))
+            beside = [asyncio.create_task(work) for work in works]
             tracker = Tracker(
                 store=store, sources=sources, settings=settings, http=http, worker=name, told=dispatcher.wake
             )
@@ -104,6 +105,23 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
         finally:
             await store.close()
     log.info("worker_stopped", worker=name)
+
+
+async def _report(store: Store, handlers: Sequence[Handler], worker: str) -> None:
+    """Tell the store, for good, which handlers are here: other processes never look at their code."""
+    found = [reported(handler) for handler in handlers]
+    while True:
+        try:
+            await store.handlers.report(found, worker=worker)
+        except Unavailable as error:
+            log.error("store_unavailable", error=str(error))
+        await asyncio.sleep(REPORT)
+
+
+def reported(handler: Handler) -> Reported:
+    """Return what the store is told of a handler."""
+    names = ("name", "source", "tool", "retries", "timeout", "concurrency", "ordered", "place")
+    return Reported(events=handler.patterns, **{name: getattr(handler, name) for name in names})
 
 
 async def _guard(limit: float) -> None:

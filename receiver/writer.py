@@ -31,6 +31,8 @@ class Writer:
         self._work = asyncio.Event()
         self._stopping = False
         self._stalled = False
+        #: When the last delivery that was stored, or was there already, came from each source.
+        self.heard: dict[str, float] = {}
 
     async def add(self, arrival: Arrival) -> Added:
         """Return what became of the arrival once that is durable.
@@ -105,6 +107,7 @@ class Writer:
             for (_, future), result in zip(batch, added, strict=True):
                 if not future.done():  # its sender may have hung up
                     future.set_result(result)
+            self.heard.update((arrival.source, arrival.received_at) for arrival, _ in batch)
             if any(result.status == "stored" for result in added):
                 self._stored()
 

@@ -96,6 +96,15 @@ async def test_nobody_is_answered_before_its_own_commit(writer, store):
     await second
 
 
+async def test_when_each_source_was_last_heard_is_known_once_that_is_stored(writer, store):
+    adding = asyncio.create_task(writer.add(arrival(1)))
+    await settle()
+    assert writer.heard == {}
+    store.events.gate.release()
+    await adding
+    assert writer.heard == {"videogen": 1}
+
+
 async def test_a_full_queue_is_refused_at_once(store):
     writer = Writer(store, queue=2)
     waiting = [asyncio.create_task(writer.add(arrival(number))) for number in range(2)]

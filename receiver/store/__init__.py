@@ -8,42 +8,53 @@ from .backlog import Backlog, Left
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
 from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
+from .filter import Filter
+from .handlers import REPORT, Handlers, Reported
 from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
 from .migrations import check, migrate
 from .outputs import Outputs
-from .replay import Filter, Replays
+from .page import Page
+from .replay import Replays
 from .retention import Retention
-from .runs import Runs
+from .runs import RunFilter, Runs
 from .sessions import Sessions
+from .tally import Count, Tally
 from .turn import MATCHED, Claimed, Finished
 from .wakeups import Wakeups
 
 __all__ = [
     "MATCHED",
+    "REPORT",
     "Added",
     "Arrival",
     "Backlog",
     "Change",
     "Claimed",
+    "Count",
     "Endpoint",
     "Endpoints",
     "Events",
     "Filter",
     "Finished",
+    "Handlers",
     "Job",
     "JobTurn",
     "Jobs",
     "Left",
     "NewJob",
     "Outputs",
+    "Page",
     "Refusal",
     "Replays",
+    "Reported",
     "Retention",
+    "RunFilter",
     "Runs",
     "Secret",
     "Sessions",
     "Store",
+    "Tally",
     "Wakeups",
     "headers_of",
     "headers_text",
@@ -63,6 +74,8 @@ class Store:
         self.runs = Runs(self.database)
         self.jobs = Jobs(self.database)
         self.replays = Replays(self.database)
+        self.handlers = Handlers(self.database)
+        self.tally = Tally(self.database)
         self.outputs = Outputs(self.database)
         self.backlog = Backlog(self.database)
         self.retention = Retention(self.database)

@@ -1,14 +1,18 @@
 """Webhooks registered at providers, and their sealed signing secrets."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ids import new_id
 from .database import Database
-from .tables import endpoints, secrets
+from .tables import beats, endpoints, secrets
+
+#: How the part is called that beats when a source delivers; the source's name follows.
+HEARD = "heard:"
 
 #: Seconds for which a secret counts before its time: another machine may have stored it, by a clock that is ahead.
 EARLY = 300.0
@@ -45,6 +49,7 @@ class Endpoints:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
 
     async def add(self, endpoint: Endpoint, *, sealed: str, last4: str) -> None:
         """Keep a new endpoint and its secret, together or not at all."""
@@ -71,6 +76,26 @@ class Endpoints:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings()
             return [Endpoint(**{**row, "events": tuple(json.loads(row["events"]))}) for row in rows]
+
+    async def heard(self, sources: Mapping[str, float]) -> None:
+        """Note when the last trusted delivery of each source came, Unix seconds."""
+        if not sources:
+            return
+        statement = self._insert(beats)
+        later = statement.excluded.seen_at > beats.c.seen_at
+        statement = statement.on_conflict_do_update(
+            index_elements=["part"], set_={"seen_at": statement.excluded.seen_at}, where=later
+        )
+        # Always in the same order: two processes would else wait for each other.
+        rows = [{"part": HEARD + source, "seen_at": at} for source, at in sorted(sources.items())]
+        async with self._database.write() as connection:
+            await connection.execute(statement, rows)
+
+    async def last_heard(self) -> dict[str, float]:
+        """Return when the last trusted delivery of each source came; deliveries of the last seconds may be missing."""
+        query = select(beats.c.part, beats.c.seen_at).where(beats.c.part.startswith(HEARD, autoescape=True))
+        async with self._database.read() as connection:
+            return {row.part.removeprefix(HEARD): row.seen_at for row in await connection.execute(query)}
 
     async def retire(self, source: str, id: str, *, now: float, overlap: float) -> None:
         """Mark an endpoint deleted; its secret stays valid for `overlap` seconds, for deliveries still on their way."""

@@ -4,13 +4,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, insert, or_, select
+from sqlalchemy import ColumnElement, and_, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..ids import new_id
+from ..ids import first_id, new_id
 from .database import Database
+from .filter import Filter
 from .ingest import COLUMNS, Ingest, Row
+from .page import PATIENCE, Looking, Page
 from .tables import attempts, deliveries, events, runs
+from .text import storable
+
+#: Seconds that lie at most between the receipt of an event and the making of its id.
+LATEST = 120.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,6 +129,47 @@ class Events:
             found = await connection.execute(select(events).where(events.c.id.in_(event_ids)))
             return {row["id"]: dict(row) for row in found.mappings()}
 
+    async def page(
+        self, wanted: Filter, *, cursor: str | None = None, limit: int = 50, patience: float = PATIENCE
+    ) -> Page[dict[str, Any]]:
+        """Return the newest events that are meant, without headers and body."""
+        looking = Looking(
+            query=select(*(column for column in events.c if column.name not in ("headers", "body"))),
+            id=events.c.id,
+            base=_received(wanted),
+            narrow=wanted.clauses(),
+            exact=wanted.id is not None or wanted.job_id is not None or wanted.state == "waiting",
+        )
+        async with self._database.read() as connection:
+            return await looking.page(connection, before=cursor, limit=limit, patience=patience)
+
+    async def others(
+        self,
+        *,
+        source: str | None = None,
+        verdict: str | None = None,
+        reason: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        patience: float = PATIENCE,
+    ) -> Page[dict[str, Any]]:
+        """Return the newest deliveries that made no event, without headers and body: refused ones and duplicates."""
+        asked = ((deliveries.c.source, source), (deliveries.c.verdict, verdict), (deliveries.c.reason, reason))
+        looking = Looking(
+            query=select(*(column for column in deliveries.c if column.name not in ("headers", "body"))),
+            id=deliveries.c.id,
+            narrow=[column == storable(value) for column, value in asked if value is not None],
+        )
+        async with self._database.read() as connection:
+            return await looking.page(connection, before=cursor, limit=limit, patience=patience)
+
+    async def other(self, id: str) -> dict[str, Any] | None:
+        """Return one delivery that made no event, with all columns."""
+        async with self._database.read() as connection:
+            query = select(deliveries).where(deliveries.c.id == storable(id))
+            row = (await connection.execute(query)).mappings().one_or_none()
+            return dict(row) if row else None
+
     async def recent(
         self, *, before: str | None = None, limit: int = 50, source: str | None = None, job_id: str | None = None
     ) -> list[dict[str, Any]]:
@@ -158,6 +205,16 @@ class Events:
         )
         async with self._database.read() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+def _received(wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return between which ids those are that were received in the filter's time."""
+    found = []
+    if wanted.since is not None:
+        found.append(events.c.id >= first_id("evt", wanted.since))  # an id is made after receipt
+    if wanted.until is not None:
+        found.append(events.c.id < first_id("evt", wanted.until + LATEST))
+    return found
 
 
 def _event_row(arrival: Arrival) -> Row:
@@ -221,13 +278,6 @@ def _refusal_row(refusal: Refusal) -> dict[str, Any]:
         "headers": refusal.headers,
         "body": refusal.body,
     }
-
-
-def storable(text: str | None) -> Any:
-    """Return text that both engines can hold: PostgreSQL takes no NUL, neither takes lone surrogates."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def headers_text(headers: Sequence[tuple[bytes, bytes]]) -> str:

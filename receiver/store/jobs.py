@@ -18,7 +18,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from .database import Database
 from .ledger import NewJob, enter
+from .page import PATIENCE, Looking, Page
 from .tables import beats, events, jobs
+from .text import storable
 
 #: Jobs claimed in one turn: keeps every transaction short.
 BATCH = 200
@@ -137,6 +139,29 @@ class Jobs:
                 query = query.where(column == value)
         async with self._database.read() as connection:
             return [Job.of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def page(
+        self,
+        *,
+        source: str | None = None,
+        tool: str | None = None,
+        state: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        patience: float = PATIENCE,
+    ) -> Page[Job]:
+        """Return the newest jobs that are meant. `state` may also be `"open"`."""
+        narrow: list[ColumnElement[bool]] = []
+        if state is not None:
+            narrow.append(jobs.c.ended_at.is_(None) if state == "open" else jobs.c.state == storable(state))
+        if source is not None:
+            narrow.append(jobs.c.source.concat("") == storable(source))  # not by the index of ids at providers
+        if tool is not None:
+            narrow.append(jobs.c.tool == storable(tool))
+        looking = Looking(query=select(jobs), id=jobs.c.id, narrow=narrow)
+        async with self._database.read() as connection:
+            found = await looking.page(connection, before=cursor, limit=limit, patience=patience)
+        return Page(rows=[Job.of(row) for row in found.rows], next=found.next)
 
     async def cancel(self, id: str) -> bool:
         """Ask for the end of a job, soon; return whether it had not ended yet."""

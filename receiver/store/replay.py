@@ -1,42 +1,18 @@
-"""Which events a filter means, and running handlers on them again."""
+"""Running handlers again on the events that a filter means."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .database import Database
+from .filter import Filter
 from .tables import events, runs
 from .turn import MATCHED, run_row
 
 #: Events or runs changed in one transaction: short enough that no delivery waits for it.
 STEP = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which events are meant; what is None does not narrow. Times are Unix seconds of receipt."""
-
-    id: str | None = None
-    source: str | None = None
-    type: str | None = None
-    kind: str | None = None
-    job_id: str | None = None
-    tool: str | None = None
-    since: float | None = None
-    until: float | None = None
-
-    def clauses(self) -> list[ColumnElement[bool]]:
-        """Return the conditions on the events table."""
-        equal = ("id", "source", "type", "kind", "job_id", "tool")
-        found = [events.c[name] == getattr(self, name) for name in equal if getattr(self, name) is not None]
-        if self.since is not None:
-            found.append(events.c.received_at >= self.since)
-        if self.until is not None:
-            found.append(events.c.received_at < self.until)
-        return found
 
 
 class Replays:

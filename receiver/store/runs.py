@@ -8,14 +8,26 @@ waiting ──claim──▶ running ──done──▶ done
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .database import Database
+from .page import PATIENCE, Looking, Page
 from .tables import attempts, events, pauses, runs, steps
+from .text import storable
 from .turn import BATCH, Claimed, Finished, Turn, Wanted, Work, change, finish, look, with_events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs are meant; what is None does not narrow."""
+
+    state: str | None = None
+    handler: str | None = None
+    event_id: str | None = None
 
 
 class Runs:
@@ -141,6 +153,52 @@ class Runs:
             found = await connection.execute(select(runs.c.state, func.count().label("number")).group_by(runs.c.state))
             return {row.state: row.number for row in found}
 
+    async def page(
+        self, wanted: RunFilter, *, cursor: str | None = None, limit: int = 50, patience: float = PATIENCE
+    ) -> Page[dict[str, Any]]:
+        """Return the newest runs that are meant, with their event's source, type and job.
+
+        Failed ones come first, unless one state is meant.
+        """
+        async with self._database.read() as connection:
+            if wanted.state is not None:
+                looking = _looking(wanted, wanted.state)
+                return await looking.page(connection, before=cursor, limit=limit, patience=patience)
+            failed: list[dict[str, Any]] = []
+            if cursor is None or cursor.startswith(FAILED):
+                before = cursor.removeprefix(FAILED) if cursor else None
+                first = await _looking(wanted, "failed").page(connection, before=before, limit=limit, patience=patience)
+                if first.next is not None:
+                    return Page(rows=first.rows, next=FAILED + first.next)
+                if len(first.rows) == limit:
+                    return Page(rows=first.rows, next=AFTER_FAILED)
+                failed, cursor = first.rows, None
+            others = _looking(wanted, None)
+            rest = await others.page(connection, before=cursor, limit=limit - len(failed), patience=patience)
+            return Page(rows=failed + rest.rows, next=rest.next)
+
+    async def get(self, id: str) -> dict[str, Any] | None:
+        """Return one run with its event's source, type and job."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(_SHOWN.where(runs.c.id == id))).mappings().one_or_none()
+            return dict(row) if row else None
+
+    async def retry(self, id: str) -> bool:
+        """Let a run that has ended start again, with all its attempts; False if there is no such run."""
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            ended = update(runs).where(runs.c.id == id, runs.c.finished_at.is_not(None))
+            values = {"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None, "error": None}
+            return (await connection.execute(ended.values(values))).rowcount == 1
+
+    async def give_up(self, id: str) -> bool:
+        """Let a waiting run fail for good; False if no run of this id waits."""
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            waiting = update(runs).where(runs.c.id == id, runs.c.state == "waiting")
+            values = {"state": "failed", "finished_at": now, "error": "given up by hand"}
+            return (await connection.execute(waiting.values(values))).rowcount == 1
+
     async def recent(self, *, state: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """Return the newest runs with their event's source, type and job, newest first."""
         query = select(runs, events.c.source, events.c.type, events.c.job_id).join(events)
@@ -176,6 +234,27 @@ class Runs:
         return max([0.0, *(now - float(moment) for moment in since if moment is not None)])
 
 
+#: How a cursor begins while failed runs are listed, and the one after the last of them.
+FAILED = "failed."
+AFTER_FAILED = "run_" + "f" * 32
+
+_SHOWN = select(runs, events.c.source, events.c.type, events.c.job_id).join(events)
+
+
+def _looking(wanted: RunFilter, state: str | None) -> Looking:
+    """Look for runs in a state; None for all that have not failed."""
+    base = [runs.c.state == "failed"] if state == "failed" else []
+    narrow = [] if state == "failed" else [runs.c.state == state if state else runs.c.state != "failed"]
+    if state == "running":
+        narrow.append(runs.c.lease_until > 0)  # the index of leases finds these few
+    if wanted.handler is not None:
+        narrow.append(runs.c.handler == storable(wanted.handler))
+    if wanted.event_id is not None:
+        narrow.append(runs.c.event_id == storable(wanted.event_id))
+    exact = wanted.event_id is not None or state == "running"
+    return Looking(query=_SHOWN, id=runs.c.id, base=base, narrow=narrow, exact=exact)
+
+
 _LOST = "the worker stopped in the middle of this attempt"
 
 
@@ -187,6 +266,7 @@ def _reaped(*, over: bool, now: float, due_at: float) -> dict[str, Any]:
 def _lost_row(run: RowMapping, now: float) -> dict[str, Any]:
     return {
         "run_id": run["id"],
+        "handler": run["handler"],
         "number": run["attempt"],
         "outcome": "lost",
         "worker": run["worker"],

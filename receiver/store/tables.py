@@ -143,6 +143,25 @@ Index(
     postgresql_where=text("order_key IS NOT NULL AND finished_at IS NULL"),
 )
 
+Index("runs_failed", runs.c.id, sqlite_where=text("state = 'failed'"), postgresql_where=text("state = 'failed'"))
+
+#: Handlers as the workers that found them tell: only they import handler code.
+handlers = Table(
+    "handlers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("events", Text, nullable=False),  # a JSON list of patterns
+    Column("source", Text),
+    Column("tool", Text),
+    Column("retries", Integer, nullable=False),
+    Column("timeout", Double, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("ordered", Integer, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("worker", Text, nullable=False),  # who told last
+    Column("seen_at", Double, nullable=False),
+)
+
 #: Handlers whose runs wait until they are resumed.
 pauses = Table(
     "pauses",
@@ -157,6 +176,7 @@ attempts = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("handler", Text, nullable=False),  # the run's, so that counting by handler looks up no run
     Column("number", Integer, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("worker", Text),
@@ -167,6 +187,7 @@ attempts = Table(
     CheckConstraint("outcome IN ('done', 'retry', 'failed', 'lost')", name="attempts_outcome"),
 )
 Index("attempts_run", attempts.c.run_id)
+Index("attempts_finished", attempts.c.finished_at, attempts.c.handler, attempts.c.outcome)
 
 #: Steps that handlers asked to make once.
 steps = Table(
@@ -258,7 +279,7 @@ outputs = Table(
 )
 Index("outputs_job", outputs.c.job_id)
 
-#: When a part of the receiver was last there.
+#: When a part of the receiver was last there, or a source last delivered.
 beats = Table("beats", metadata, Column("part", Text, primary_key=True), Column("seen_at", Double, nullable=False))
 
 #: Webhooks registered at providers.

@@ -23,9 +23,9 @@ from sqlalchemy import (
 )
 
 from ..ids import new_id
-from .events import storable
 from .ledger import NewJob, enter, hear, held, with_metadata
 from .tables import attempts, events, pauses, runs
+from .text import storable
 
 #: `insert` of the dialect, which knows conflicts.
 Insert = Callable[..., Any]
@@ -288,6 +288,7 @@ def _ended(item: Finished, now: float) -> dict[str, Any]:
 def _attempt_row(item: Finished) -> dict[str, Any]:
     return {
         "run_id": item.run.id,
+        "handler": item.run.handler,
         "number": item.run.attempt,
         "outcome": item.outcome,
         "worker": None,

@@ -3,7 +3,8 @@
 import asyncio
 
 from receiver.store import Refusal
-from receiver.store.events import headers_of, headers_text, storable
+from receiver.store.events import headers_of, headers_text
+from receiver.store.text import storable
 
 
 async def test_a_stored_event_keeps_every_byte_and_word(store, arrival, clock):

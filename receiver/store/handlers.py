@@ -1,0 +1,137 @@
+"""Handlers, as far as the store knows of them: what workers told, how many runs each has, and how they go."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from sqlalchemy import RowMapping, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ..events import Event
+from .database import Database
+from .tables import attempts, handlers, pauses, runs
+
+#: Seconds between two reports of a worker, and after the last one for how long a handler counts as there.
+REPORT, THERE = 60.0, 200.0
+
+#: Failed runs that are counted at most, and attempts of which latencies are told.
+COUNTED, JUDGED_BY = 10_000, 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """A handler as a worker found it. See `registry.Handler` for what each word means."""
+
+    name: str
+    events: tuple[str, ...]
+    source: str | None
+    tool: str | None
+    retries: int
+    timeout: float
+    concurrency: int
+    ordered: bool
+    place: str
+
+    @classmethod
+    def of(cls, row: RowMapping) -> Self:
+        """Return the handler of a row."""
+        values = {name: row[name] for name in cls.__dataclass_fields__}
+        return cls(**values | {"events": tuple(json.loads(row["events"])), "ordered": bool(row["ordered"])})
+
+    def wants(self, event: Event) -> bool:
+        """Whether this event is for this handler."""
+        return event.fits(self.events, source=self.source, tool=self.tool)
+
+
+class Handlers:
+    """What the store knows of handlers; to look at their code is for workers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+
+    async def report(self, found: Sequence[Reported], *, worker: str) -> None:
+        """Note that a worker is here with these handlers."""
+        if not found:
+            return
+        statement = self._insert(handlers)
+        told = {column.name: statement.excluded[column.name] for column in handlers.c if column.name != "name"}
+        statement = statement.on_conflict_do_update(index_elements=["name"], set_=told)
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            about = {"worker": worker, "seen_at": now}
+            # Always in the same order: two workers would else wait for each other.
+            rows = [_row(one) | about for one in sorted(found, key=lambda one: one.name)]
+            await connection.execute(statement, rows)
+
+    async def there(self) -> list[Reported]:
+        """Return the handlers that some worker runs now, by name."""
+        async with self._database.read() as connection:
+            since = await self._database.now(connection) - THERE
+            query = select(handlers).where(handlers.c.seen_at >= since).order_by(handlers.c.name)
+            return [Reported.of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def list(self) -> list[dict[str, Any]]:
+        """Return every handler that is known, by name: those workers told of, and others that have runs to go.
+
+        `there` says whether a worker runs it now; `failed` counts up to COUNTED in all; `latency` has the
+        percentiles of its successes among the last JUDGED_BY of all handlers, None without one.
+        """
+        waiting = select(runs.c.handler, func.count(), func.min(runs.c.due_at)).where(runs.c.state == "waiting")
+        waiting = waiting.group_by(runs.c.handler)
+        running = select(runs.c.handler, func.count()).where(runs.c.state == "running", runs.c.lease_until > 0)
+        running = running.group_by(runs.c.handler)
+        some = select(runs.c.handler).where(runs.c.state == "failed").order_by(runs.c.id.desc()).limit(COUNTED)
+        last = some.subquery()
+        failed = select(last.c.handler, func.count()).group_by(last.c.handler)
+        took = select(attempts.c.handler, attempts.c.finished_at - attempts.c.started_at)
+        took = took.where(attempts.c.outcome == "done").order_by(attempts.c.id.desc()).limit(JUDGED_BY)
+        async with self._database.read() as connection:
+            now = await self._database.now(connection)
+            told = {row["name"]: row for row in (await connection.execute(select(handlers))).mappings()}
+            paused = {row[0]: row[1] for row in await connection.execute(_PAUSED)}
+            due = {name: (count, first) for name, count, first in await connection.execute(waiting)}
+            busy = {row[0]: row[1] for row in await connection.execute(running)}
+            lost = {row[0]: row[1] for row in await connection.execute(failed)}
+            seconds: dict[str, list[float]] = {}
+            for name, one in await connection.execute(took):
+                seconds.setdefault(name, []).append(one)
+        return [
+            {
+                "name": name,
+                **_told(told.get(name), now),
+                "paused_at": paused.get(name),
+                "waiting": due.get(name, (0, 0))[0],
+                "overdue": max(0.0, now - due[name][1]) if name in due else 0.0,
+                "running": busy.get(name, 0),
+                "failed": lost.get(name, 0),
+                "latency": percentiles(seconds.get(name, [])),
+            }
+            for name in sorted({*told, *paused, *due, *busy, *lost})
+        ]
+
+
+_PAUSED = select(pauses.c.handler, pauses.c.paused_at)
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float] | None:
+    """Return the 50th, 95th and 99th percentile, None of nothing."""
+    ordered = sorted(values)
+    return {f"p{share}": ordered[(len(ordered) * share - 1) // 100] for share in (50, 95, 99)} if ordered else None
+
+
+def _row(one: Reported) -> dict[str, Any]:
+    return asdict(one) | {"events": json.dumps(one.events), "ordered": int(one.ordered)}
+
+
+def _told(row: RowMapping | None, now: float) -> dict[str, Any]:
+    if row is None:
+        unknown = dict.fromkeys(("source", "tool", "retries", "timeout", "concurrency", "ordered", "place", "seen_at"))
+        return {"there": False, "events": [], **unknown}
+    return {
+        "there": row["seen_at"] >= now - THERE,
+        "events": json.loads(row["events"]),
+        **{name: row[name] for name in ("source", "tool", "retries", "timeout", "concurrency", "place", "seen_at")},
+        "ordered": bool(row["ordered"]),
+    }
