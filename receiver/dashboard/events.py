@@ -42,7 +42,8 @@ class Events:
 
     async def _list(self, request: Request) -> Response:
         filters = Filters(request.query_params, "text", "source", "type", "state", "since", "until", "job_id", "road")
-        page, found = Page[dict[str, Any]](rows=[], next=None), None
+        page: Page[dict[str, Any]] = Page(rows=[], next=None)
+        found = None
         if not filters.problem:
             page, found = await self._found(filters)
         live = filters.cursor is None and not filters.problem and not {"text", "since", "until"} & set(filters.used)
@@ -57,7 +58,9 @@ class Events:
             standings=await self._store.runs.standings([row["id"] for row in page.rows]),
             live=f"/live/events{filters.query()}" if live else None,
             sources=sorted(self._sources),
-            types=sorted({name for one in self._sources.values() if isinstance(one, WebhookSource) for name in one.events}),
+            types=sorted(
+                {name for one in self._sources.values() if isinstance(one, WebhookSource) for name in one.events}
+            ),
             public_url=self._public_url,
             note=filters.note,
         )
@@ -72,11 +75,14 @@ class Events:
         said = filters.values["text"]
         if said and filters.cursor is None:
             job = await self._store.jobs.get(said)
-            ids = {"id": said, "job_id": job.job_id if job and job.job_id else said}
-            for name, value in ids.items():
-                page = await self._store.events.page(replace(wanted, **{name: value}), limit=LISTED)
+            ids = (
+                (replace(wanted, id=said), "It is the id of an event."),
+                (replace(wanted, job_id=job.job_id if job and job.job_id else said), "It is the id of a job."),
+            )
+            for exactly, told in ids:
+                page = await self._store.events.page(exactly, limit=LISTED)
                 if page.rows:
-                    return page, "It is the id of an event." if name == "id" else "It is the id of a job."
+                    return page, told
         page = await self._store.events.page(replace(wanted, text=said), cursor=filters.cursor, limit=LISTED)
         return page, "It stands in the bodies of these." if said and page.rows else None
 
@@ -134,7 +140,7 @@ class Events:
 
     async def look(self, _ids: Iterable[str]) -> list[News]:
         """Return the newest events as rows of the list."""
-        rows = (await self._store.events.page(limit=LISTED)).rows
+        rows = (await self._store.events.page(Filter(), limit=LISTED)).rows
         standings = await self._store.runs.standings([row["id"] for row in rows])
         return [self._news(row, standings.get(row["id"], {})) for row in rows]
 
@@ -173,7 +179,12 @@ def _with_attempts(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     for row in history:
         run = found.setdefault(row["id"], {**row, "attempts": []})
         if row["number"] is not None:
-            attempt = {"number": row["number"], "outcome": row["outcome"], "error": row["attempt_error"]}
+            attempt = {
+                "number": row["number"],
+                "outcome": row["outcome"],
+                "error": row["attempt_error"],
+                "note": row["note"],
+            }
             times = {"started_at": row["attempt_started_at"], "finished_at": row["attempt_finished_at"]}
             run["attempts"].append(attempt | times)
     return list(found.values())

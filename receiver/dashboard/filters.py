@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from .pages import query
 
@@ -22,7 +23,7 @@ class Filters:
 
     def __init__(self, said: Mapping[str, str], *names: str) -> None:
         said = {name: value.strip() for name, value in said.items()}
-        self.values = {name: said.get(name) or None for name in names}
+        self.values: dict[str, Any] = {name: said.get(name) or None for name in names}
         self.cursor = said.get("cursor") or None
         self.values["cursor"] = self.cursor
         self.problem: str | None = None

@@ -40,20 +40,22 @@ Look = Callable[[Iterable[str]], Awaitable[list[News]]]
 class _Viewer:
     chosen: Mapping[str, str]  # facts that news must have
     session: str
-    queue: asyncio.Queue[str | None] = field(default_factory=lambda: asyncio.Queue(BEHIND))
+    queue: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
+    ended: bool = False
 
     def wants(self, news: News) -> bool:
         return self.chosen.items() <= news.facts.items()
 
     def tell(self, message: str) -> None:
-        try:
-            self.queue.put_nowait(message)
-        except asyncio.QueueFull:
+        if self.ended:
+            return
+        if self.queue.qsize() >= BEHIND:
             self.end()
+        else:
+            self.queue.put_nowait(message)
 
     def end(self) -> None:
-        while not self.queue.empty():
-            self.queue.get_nowait()
+        self.ended = True
         self.queue.put_nowait(None)
 
 

@@ -13,7 +13,9 @@ from .pages import HEADERS, Missing, Views
 #: What browsers show as it is, without running anything, and in which element.
 SHOWN = {
     **dict.fromkeys(("image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"), "image"),
-    **dict.fromkeys(("audio/aac", "audio/flac", "audio/mp4", "audio/mpeg", "audio/ogg", "audio/wav", "audio/webm"), "audio"),
+    **dict.fromkeys(
+        ("audio/aac", "audio/flac", "audio/mp4", "audio/mpeg", "audio/ogg", "audio/wav", "audio/webm"), "audio"
+    ),
     **dict.fromkeys(("video/mp4", "video/quicktime", "video/webm"), "video"),
 }
 

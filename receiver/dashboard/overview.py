@@ -18,6 +18,9 @@ LATE = 60.0
 #: Seconds in which an output's URL must not expire without a capture.
 EXPIRING = 3600.0
 
+#: Events that are listed.
+LATEST = 8
+
 #: The spans of time that the charts show: seconds, and seconds in each step.
 SPANS = {"1h": (3600.0, 60.0), "24h": (86_400.0, 900.0), "7d": (7 * 86_400.0, 7200.0)}
 
@@ -49,6 +52,7 @@ class Overview:
         seconds, step = SPANS[span]
         counts = await self._store.tally.over(since=self._clock() - seconds, step=step)
         now = await self._now()
+        latest = (await self._store.events.page(Filter(), limit=LATEST)).rows
         return self._pages.answer(
             request,
             "overview.html",
@@ -58,7 +62,8 @@ class Overview:
             flow=_series(counts, {"Events": _events, "Copies": _copies, "Refused": _refused}),
             work=_series(counts, {"Done": _ended("done"), "To be tried again": _ended("retry"), "Failed": _failed}),
             counts=[count for count in reversed(counts) if _events(count) or _refused(count) or count.attempts],
-            latest=(await self._store.events.page(limit=8)).rows,
+            latest=latest,
+            standings=await self._store.runs.standings([event["id"] for event in latest]),
         )
 
     async def _now(self) -> dict[str, Any]:
@@ -90,9 +95,10 @@ class Overview:
         """Return how it stands now, as one piece of the page."""
         now = await self._now()
         left, last = now["left"], now["last"]
-        mark = (last and last["id"], round(now["age"]), now["concerns"], now["hour"], left.running, left.open_jobs)
-        mark = (*mark, {name: count for name, (count, _) in left.waiting.items()})
-        return [News(id="now", mark=mark, render=lambda: self._pages.render("now.html", now=self._clock(), **now))]
+        waiting = {name: count for name, (count, _) in left.waiting.items()}
+        at_work = (left.running, left.open_jobs, waiting)
+        mark = (last and last["id"], round(now["age"]), now["concerns"], now["hour"], at_work)
+        return [News(id="now", mark=mark, render=lambda: self._pages.render("now.html", **now))]
 
 
 def _late(age: float) -> list[Concern]:

@@ -16,8 +16,10 @@ _NOT_OURS = "No provider of ours sends it so: probably somebody tried the door. 
 REASONS = {
     "wrong-signature": (
         "Its signature is wrong",
-        "Either somebody else sent it, or the provider signs with a secret that is not known here. If it is yours, "
-        "compare the endpoints with the provider, or register the webhook again. `receiver verify` shows each step.",
+        (
+            "Either somebody else sent it, or the provider signs with a secret that is not known here. If it is yours, "
+            "compare the endpoints with the provider, or register the webhook again. `receiver verify` shows each step."
+        ),
     ),
     "no-secret": (
         "No secret is known for its source",
@@ -39,8 +41,10 @@ REASONS = {
     ),
     "stale-timestamp": (
         "It is too old",
-        "Its timestamp is too far behind our clock. If all are, this machine's clock is ahead: `receiver doctor`. If "
-        "one is, somebody may have replayed it.",
+        (
+            "Its timestamp is too far behind our clock. If all are, this machine's clock is ahead: see `receiver "
+            "doctor`. If one is, somebody may have replayed it."
+        ),
     ),
     "future-timestamp": (
         "It comes from the future",

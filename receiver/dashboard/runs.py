@@ -1,5 +1,7 @@
 """The pages of runs: what failed first, and running it again, one or many."""
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -16,7 +18,7 @@ LISTED = 50
 class Runs:
     """The pages at `/runs`."""
 
-    def __init__(self, *, store: Store, pages: Pages, sources: dict[str, Source]) -> None:
+    def __init__(self, *, store: Store, pages: Pages, sources: Mapping[str, Source]) -> None:
         self._store = store
         self._pages = pages
         self._sources = sources
@@ -57,7 +59,9 @@ class Runs:
             problem=filters.problem,
             handlers=await self._handlers(),
             sources=sorted(self._sources),
-            **{name: filters.values[name] for name in ("handler", "source", "since")},
+            handler=filters.values["handler"],
+            source=filters.values["source"],
+            since=filters.values["since"],
         )
 
     async def _retry_all(self, request: Request) -> Response:
@@ -80,7 +84,9 @@ class Runs:
         return self._back(run, "given-up", number=int(given_up))
 
     def _back(self, run: dict[str, str], done: str, *, number: int = 1) -> Response:
-        return RedirectResponse(f"/events/{run['event_id']}{query({'done': done, 'n': number})}#{run['id']}", 303, HEADERS)
+        return RedirectResponse(
+            f"/events/{run['event_id']}{query({'done': done, 'n': number})}#{run['id']}", 303, HEADERS
+        )
 
     async def _run(self, request: Request) -> dict[str, str]:
         run = await self._store.runs.get(request.path_params["id"])

@@ -106,15 +106,22 @@
   const chart = (element) => {
     const { names, at, series } = JSON.parse(element.dataset.series);
     const colour = colours();
+    const pad = (value) => String(value).padStart(2, "0");
+    const say = (at, step) => {
+      const date = new Date(at * 1000);
+      if (step >= 86400) return `${pad(date.getUTCMonth() + 1)}-${pad(date.getUTCDate())}`;
+      return `${pad(date.getUTCHours())}:${pad(date.getUTCMinutes())}`;
+    };
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const plot = new uPlot({
       width: element.clientWidth,
-      height: 200,
-      padding: [8, 4, 0, 0],
+      height: 180,
+      padding: [8, 12, 0, 0],
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { show: false } },
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 48, values: (_, values) => values.map((value) => (Number.isInteger(value) ? value.toLocaleString("en") : "")) }],
+      axes: [{ ...axis, size: 26, grid: { show: false }, values: (_, splits, _axis, _space, step) => splits.map((at) => say(at, step)) }, { ...axis, size: 48, values: (_, values) => values.map((value) => (Number.isInteger(value) ? value.toLocaleString("en") : "")) }],
       series: [{}, ...names.map((name, index) => ({
         label: name,
         stroke: colour(`--chart-${index + 1}`),
@@ -126,7 +133,7 @@
     return plot;
   };
   addEventListener("resize", () => {
-    for (const [element, plot] of drawn) plot.setSize({ width: element.clientWidth, height: 200 });
+    for (const [element, plot] of drawn) plot.setSize({ width: element.clientWidth, height: 180 });
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const [element, plot] of drawn) { plot.destroy(); drawn.delete(element); }
