@@ -8,8 +8,8 @@ import time
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from receiver.schemes import Scheme
-from receiver.sources.profiles import STANDARD, STANDARD_ED25519, github_like, stripe_like
+from receiver.schemes import STANDARD, Scheme
+from receiver.sources.profiles import STANDARD_ED25519, github_like, stripe_like
 
 from .bench import Bench
 from .deliveries import TEMPLATE

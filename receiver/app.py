@@ -13,12 +13,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from .api import Api
+from . import meters
+from .api import PREFIX, Api
 from .dashboard import Dashboard
 from .errors import ConfigError, ReceiverError, Unavailable
 from .inbox import Inbox
 from .keyring import Keyring
-from .metrics import Metrics
+from .metrics import Metrics, own_port
 from .registry import find_sources, webhook_sources
 from .settings import Settings
 from .store import Store
@@ -63,6 +64,12 @@ class Door:
             max_body=settings.max_body,
             body_timeout=settings.body_timeout,
         )
+        self._settings = settings
+        self._metrics = Metrics(
+            store=self._store,
+            token=settings.admin_token,
+            counted=lambda: meters.together(meters.counted(), self._supervisor.counted),
+        )
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._failed: Callable[[], None] = lambda: None
         #: Why the process must end, once a part of it has died.
@@ -71,8 +78,8 @@ class Door:
         self._pages = Starlette(
             routes=[
                 Mount(DELIVERIES, routes=[Route("/{source}", self._inbox, methods=["POST"])]),
-                *Api(store=self._store, sources=found, token=settings.admin_token).routes(),
-                *Metrics(store=self._store, token=settings.admin_token).routes(),
+                Mount(PREFIX, Api(store=self._store, sources=found, token=settings.admin_token)),
+                *self._metrics.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Mount("/", self._dashboard),
@@ -110,10 +117,12 @@ class Door:
             self._start("keyring", self._keyring.follow())
             self._start("wakeups", self._store.wakeups.send())
             self._start("beats", self._beat())
+            self._start("meters", meters.watch("web"))
             if self._dispatch:
                 self._start("supervisor", self._supervisor.run())
             try:
-                yield
+                async with own_port(self._settings, self._metrics.families):
+                    yield
             finally:
                 await self._stop()
         finally:
@@ -157,7 +166,7 @@ class Door:
         self._writer.stop()
         await self._supervisor.stop()
         for task, name in list(self._tasks.items()):
-            if name in ("keyring", "wakeups", "beats"):  # these go on for good
+            if name in ("keyring", "wakeups", "beats", "meters"):  # these go on for good
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 

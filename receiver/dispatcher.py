@@ -4,15 +4,16 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
+from . import meters
 from .attempt import Calls, Ended, describe
 from .context import Context
 from .errors import Unavailable
 from .events import Event
-from .lane import AHEAD, Lane
+from .lane import AHEAD, Lane, Place, Places
 from .registry import Handler
 from .store import MATCHED, Claimed, Finished, Store
 
@@ -25,7 +26,19 @@ POLL = 1.0
 LONGEST_REST = 0.1
 
 
-def wanted(event: Event, handlers: Iterable[Handler]) -> dict[str, str | None]:
+class Wanting(Protocol):
+    """What is known of a handler wherever its code is: `Handler` here, `Reported` of workers elsewhere."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - as in `Handler`, all four
+    @property
+    def ordered(self) -> bool: ...  # noqa: D102
+    @property
+    def captures(self) -> bool: ...  # noqa: D102
+    def wants(self, event: Event) -> bool: ...  # noqa: D102
+
+
+def wanted(event: Event, handlers: Iterable[Wanting]) -> dict[str, str | None]:
     """Return the names of the handlers that want an event, each with the key by which its runs are ordered."""
     return {one.name: event.job_id if one.ordered else None for one in handlers if one.wants(event)}
 
@@ -35,7 +48,7 @@ def matched(row: Mapping[str, Any]) -> Event:
     return Event(**{name: row[name] for name in MATCHED})
 
 
-def capturing(handlers: Iterable[Handler]) -> frozenset[str]:
+def capturing(handlers: Iterable[Wanting]) -> frozenset[str]:
     """Return the names of the handlers that keep outputs."""
     return frozenset(one.name for one in handlers if one.captures)
 
@@ -81,11 +94,11 @@ class Dispatcher:
         self._grace = grace
         self._roll = roll
         self._running: dict[asyncio.Task[None], Claimed] = {}
-        self._slots = asyncio.Semaphore(concurrency)
         self._lanes = {handler.name: Lane(handler.concurrency) for handler in handlers}
         self._finished: list[Finished] = []
         self._calls = Calls()
         self._wakened = asyncio.Event()
+        self._places = Places(concurrency, freed=self._wakened.set)
         self._stopping = False
 
     def wake(self) -> None:
@@ -107,7 +120,9 @@ class Dispatcher:
                 self._wakened.clear()
                 began = time.monotonic()
                 pause = await self._turn()
-                await self._pause(pause, after=time.monotonic() - began)
+                took = time.monotonic() - began
+                meters.TURNS.add(took)
+                await self._pause(pause, after=took)
         finally:
             alive.cancel()
             await self._drain()
@@ -129,6 +144,7 @@ class Dispatcher:
             log.error("store_unavailable", error=str(error))
             return 1.0 + self._roll()
         for late in turn.lost:
+            meters.ATTEMPTS.add(late.run.handler, "lost")
             log.warning("lease_lost", run=late.run.id, handler=late.run.handler, outcome=late.outcome)
         for claimed in turn.claimed:
             self._start(claimed)
@@ -160,7 +176,7 @@ class Dispatcher:
         return wanted(matched(row), self._handlers.values())
 
     def _free(self) -> dict[str, int]:
-        room = max(self._concurrency, AHEAD) - len(self._running)
+        room = max(self._concurrency, AHEAD) - (len(self._running) - self._places.standing)
         return {name: max(0, min(room, lane.room())) for name, lane in self._lanes.items()}
 
     def _has_room(self) -> bool:
@@ -178,10 +194,10 @@ class Dispatcher:
 
     async def _queue(self, claimed: Claimed) -> None:
         lane = self._lanes[claimed.handler]
-        async with lane.slots, self._slots:
+        async with Place(lane, self._places) as place:
             began = time.monotonic()
             await self._attempt(claimed)
-            lane.took(time.monotonic() - began)
+            lane.took(time.monotonic() - began - place.aside)
 
     async def _attempt(self, claimed: Claimed) -> None:
         handler = self._handlers[claimed.handler]
@@ -192,6 +208,8 @@ class Dispatcher:
             ended = await self._ended_how(handler, claimed)
             seconds = time.monotonic() - began
             _tell(ended, claimed, seconds=seconds)
+        meters.ATTEMPTS.add(handler.name, ended.outcome)
+        meters.ATTEMPT_TIMES.add(seconds, handler.name)
         wait = None
         if ended.outcome == "retry":
             wait = backoff(claimed.attempt, roll=self._roll()) if ended.after is None else max(0.0, ended.after)

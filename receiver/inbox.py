@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from . import meters
 from .errors import BadSignature, Refused, TooLarge, Unavailable, UnknownSource, Unreadable, WrongMediaType
 from .events import Reading
 from .flood import ClockWatch, Sampler
@@ -53,7 +55,7 @@ class Inbox:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one delivery."""
         name: str = scope["path_params"]["source"]
-        received_at = self._clock()
+        received_at, began = self._clock(), time.perf_counter()
         body = bytearray()
         try:
             source = self._source(name, scope["headers"])
@@ -64,15 +66,20 @@ class Inbox:
             self._note(refused, name, scope, body, received_at)
             await _answer(send, refused.status, {"error": _TOLD[refused.status]})
         except Unavailable as error:
+            meters.DELIVERIES.add(name, "unavailable")
             await _answer(send, 503, {"error": "try again later"}, retry_after=error.retry_after)
         except _HungUp:
+            meters.DELIVERIES.add(name, "hung-up")
             log.info("sender_hung_up", source=name, read=len(body))
         except Exception:
+            meters.DELIVERIES.add(name, "unavailable")
             log.exception("delivery_not_answered", source=name)
             await _answer(send, 503, {"error": "try again later"}, retry_after=5)
         else:
             body_sent = b'{"event": "%b", "status": "%b"}' % (added.event_id.encode(), added.status.encode())
             await _send(send, 200, body_sent, [])
+            meters.DELIVERIES.add(name, added.status if arrival.reason is None else "quarantined")
+            meters.ACKS.add(time.perf_counter() - began, name)
 
     def _source(self, name: str, headers: Headers) -> WebhookSource:
         source = self._sources.get(name)
@@ -151,6 +158,10 @@ class Inbox:
         return message_id
 
     def _note(self, refused: Refused, name: str, scope: Scope, body: bytearray, received_at: float) -> None:
+        # Any name may be asked for: one that is not ours must not become a label.
+        known = name if name in self._sources else "unknown"
+        meters.DELIVERIES.add(known, "refused")
+        meters.REFUSED.add(known, refused.reason)
         unlisted = self._sampler.take(received_at)
         if unlisted is None:
             return

@@ -2,9 +2,10 @@
 
 A scheme says where the signature is and what it covers. What no scheme may change is fixed here: the raw bytes
 count, any key may match any signature, comparisons take the same time whatever matches, a timestamp is a plain
-ASCII integer, no header that decides may come twice, algorithms are pinned, and what is not proved is refused.
+ASCII integer, no header that decides may come twice, a signature has one spelling, algorithms are pinned, and what
+is not proved is refused.
 
-Standard Webhooks has its own compiled form, `receiver.signatures`, which also holds what the two share.
+Each scheme is compiled once into the few steps that it needs, so that what it does not use costs nothing.
 """
 
 import base64
@@ -15,20 +16,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_der_public_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
+from . import tokens
 from .errors import BadSignature, ConfigError
 from .signatures import PLACEHOLDERS, SHORTEST_KEY, TOLERANCE, decode_secret
 
@@ -40,12 +35,25 @@ Trust = Literal["body", "id", "sender", "nothing"]
 #: Signatures in one header that are looked at; a sender that replaces its secret gives two.
 MOST_SIGNATURES = 16
 
-_TIMESTAMP = re.compile(rb"[0-9]{1,15}")
-_PRINTABLE = re.compile(rb"[\x21-\x7e]{1,256}")
+_is_timestamp = re.compile(rb"[0-9]{1,12}").fullmatch
+_is_id = re.compile(rb"[\x21-\x7e]{1,256}").fullmatch
 _TOKEN = re.compile(r"\{([^{}]+)\}")
-_HEX = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
-_BASE64URL = re.compile(rb"[A-Za-z0-9_-]+={0,2}")
+
+Headers = dict[bytes, bytes]
+
+
+class Verify(Protocol):
+    """How deliveries of one scheme are verified."""
+
+    def __call__(
+        self, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float
+    ) -> str:
+        """Return the message's id if one of `keys` vouches for it: the signed one, or else the body's digest.
+
+        `headers` are raw pairs with lower-case names, as ASGI gives them; `now` is in Unix seconds. Give several
+        keys, newest first, while a secret is being replaced. Raises BadSignature and nothing else, whatever the
+        sender put in the request.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,83 +79,128 @@ class Scheme:
     issuer: str | None = None  #: jwt: who must have issued it
     audience: str | None = None  #: jwt: whom it must be for
     trust: Trust = "body"
-    _parts: tuple[tuple[str, str], ...] = field(default=(), init=False, repr=False, compare=False)
-    _names: frozenset[bytes] = field(default=frozenset(), init=False, repr=False, compare=False)
+    names: frozenset[bytes] = field(init=False, repr=False, compare=False)  #: the headers that decide, each needed once
+    verify: Verify = field(init=False, repr=False, compare=False)  #: see `Verify`
 
     def __post_init__(self) -> None:
-        parts = tuple(_compile(self.template))
-        signed = [text for piece, text in parts if piece == "header"]
-        names = [self.header, self.stamp, self.id, *signed]
-        object.__setattr__(self, "_parts", parts)
-        object.__setattr__(self, "_names", frozenset(name.encode() for name in names if name))
-        if self.id and not any(piece == "id" for piece, _ in parts):
-            raise ConfigError("an id that is not signed proves nothing: leave it out, and the body's digest is the id")
+        parts = tuple(_parts(self.template))
+        _check(self, {piece for piece, _ in parts})
+        object.__setattr__(self, "names", _names(self, parts))
+        object.__setattr__(self, "verify", _compile(self, _content(parts)))
 
     def decode_secret(self, secret: str) -> bytes:
         """Return the key bytes of a secret. Raises ConfigError, without naming it, if it must not be used."""
         return _KEYS.get(self.kind, _shared_key)(self, secret.strip())
 
-    def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
-        """Return the message's id if one of `keys` vouches for it: the signed one, or else the body's digest.
 
-        `headers` are raw pairs with lower-case names. Raises BadSignature and nothing else.
-        """
-        if self.kind == "none":
-            raise BadSignature("unsigned")
-        delivery = _Delivery(self, headers, body)
-        skew = None if delivery.stamp is None else int(delivery.stamp) - now
-        keys = [key for key in keys if key]  # with an empty key, anybody can sign
-        if not keys:
-            raise BadSignature("no-secret", skew=skew)
-        _JUDGES[self.kind](self, delivery, keys, now, skew)
-        # After the signature, so that a stale delivery that is genuine can be told from noise.
-        if skew is not None and not -self.past <= skew <= self.future:
-            raise BadSignature("stale-timestamp" if skew < 0 else "future-timestamp", skew=skew)
-        return delivery.id
+# The engine: what is common to all kinds
+
+#: Gives the bytes that are signed, of the headers, the message id, the timestamp, the body and the key.
+Content = Callable[[Headers, bytes, bytes, bytes, bytes], bytes]
+
+#: Takes a header apart: the signatures as they are written, and the timestamp if it holds one.
+Split = Callable[[bytes], tuple[list[bytes], bytes]]
+
+#: Says why none of the signatures fits, None if one does: of the signatures, the keys, and what `Content` takes.
+Judge = Callable[[list[bytes], Sequence[bytes], Headers, bytes, bytes, bytes], str | None]
 
 
-class _Delivery:
-    """What a scheme needs of one request, taken apart."""
+def _compile(scheme: Scheme, content: Content) -> Verify:
+    if scheme.kind == "none":
+        return _unsigned
+    return _token(scheme) if scheme.kind == "jwt" else _signed(scheme, content)
 
-    __slots__ = ("body", "headers", "id", "signature", "signatures", "stamp")
 
-    def __init__(self, scheme: Scheme, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        self.body = body
-        self.headers = _found(scheme, headers)
-        self.signature = self.headers[scheme.header.encode()]
-        self.signatures, stamp = _CONTAINERS[scheme.container](scheme.label.encode(), self.signature)
-        self.stamp = self.headers[scheme.stamp.encode()] if scheme.stamp else stamp
-        if self.stamp is not None and not _TIMESTAMP.fullmatch(self.stamp):
-            raise BadSignature("malformed-timestamp")
-        if scheme.id:
-            message = self.headers[scheme.id.encode()]
-            if not _PRINTABLE.fullmatch(message):
+def _signed(scheme: Scheme, content: Content) -> Verify:
+    names = scheme.names
+    header, id_name, stamp_name = scheme.header.encode(), (scheme.id or "").encode(), (scheme.stamp or "").encode()
+    stamped = bool(stamp_name) or scheme.container == "fields"
+    past, future = -scheme.past, scheme.future
+    split, judge = _CONTAINERS[scheme.container](scheme.label.encode()), _JUDGES[scheme.kind](scheme, content)
+
+    def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
+        found = _deciding(names, headers)
+        message, skew = b"", None
+        if id_name:
+            message = found[id_name]
+            if not _is_id(message):
                 raise BadSignature("malformed-id")
-            self.id = message.decode("ascii")
-        else:
-            self.id = "sha256:" + hashlib.sha256(body).hexdigest()
+        signatures, stamp = split(found[header])
+        if stamped:
+            if stamp_name:
+                stamp = found[stamp_name]
+            if not _is_timestamp(stamp):
+                raise BadSignature("malformed-timestamp")
+            skew = int(stamp) - now
+        if not (keys and all(keys)):
+            keys = _usable(keys, skew)
+        # The signature is judged before the clock, so that a stale delivery that is genuine can be told
+        # from noise: that difference is how a wrong clock is noticed.
+        trouble = judge(signatures, keys, found, message, stamp, body)
+        if trouble:
+            raise BadSignature(trouble, skew=skew)
+        if skew is not None and not past <= skew <= future:  # this way round, a clock that is no number refuses too
+            raise BadSignature("stale-timestamp" if skew < 0 else "future-timestamp", skew=skew)
+        return message.decode("ascii") if id_name else "sha256:" + hashlib.sha256(body).hexdigest()
 
-    def content(self, scheme: Scheme, key: bytes) -> bytes:
-        """Return the bytes that are signed."""
-        return b"".join([_PIECES[piece](self, text, key) for piece, text in scheme._parts])  # noqa: SLF001
+    return verify
 
 
-def _found(scheme: Scheme, headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = {}
+def _deciding(names: frozenset[bytes], headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    found: Headers = {}
     for name, value in headers:
-        if name in scheme._names:  # noqa: SLF001
+        if name in names:
             if name in found:
                 raise BadSignature("repeated-header")
             found[name] = value
-    if len(found) < len(scheme._names):  # noqa: SLF001
+    if len(found) < len(names):
         raise BadSignature("missing-header")
     return found
 
 
-# Templates
+def _usable(keys: Sequence[bytes], skew: float | None) -> Sequence[bytes]:
+    """Return the keys that are not empty: with an empty one, anybody can sign."""
+    found = [key for key in keys if key]
+    if not found:
+        raise BadSignature("no-secret", skew=skew)
+    return found
 
 
-def _compile(template: str) -> Iterable[tuple[str, str]]:
+def _unsigned(headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
+    raise BadSignature("unsigned")
+
+
+def _token(scheme: Scheme) -> Verify:
+    def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
+        token = _deciding(scheme.names, headers)[scheme.header.encode()]
+        keys = _usable(keys, None)
+        tokens.verify(token, keys, now=now, leeway=scheme.future, issuer=scheme.issuer, audience=scheme.audience)
+        return "sha256:" + hashlib.sha256(body).hexdigest()
+
+    return verify
+
+
+def _names(scheme: Scheme, parts: Iterable[tuple[str, str]]) -> frozenset[bytes]:
+    """Return the headers that decide."""
+    signed = [text for piece, text in parts if piece == "header"]
+    return frozenset(name.encode() for name in (scheme.header, scheme.stamp, scheme.id, *signed) if name)
+
+
+def _check(scheme: Scheme, pieces: set[str]) -> None:
+    if scheme.kind not in ("hmac", "hash", "ed25519"):
+        return
+    has_stamp = scheme.stamp is not None or scheme.container == "fields"
+    for name, there in (("id", scheme.id is not None), ("ts", has_stamp)):
+        if there and name not in pieces:
+            raise ConfigError(f"an {name} that is not signed proves nothing: leave it out")
+        if name in pieces and not there:
+            raise ConfigError(f"a signed string with {{{name}}} needs the header that it is in")
+
+
+# Signed strings
+
+
+def _parts(template: str) -> Iterable[tuple[str, str]]:
     at = 0
     for match in _TOKEN.finditer(template):
         yield "literal", template[at : match.start()]
@@ -157,6 +210,20 @@ def _compile(template: str) -> Iterable[tuple[str, str]]:
         yield piece, text
         at = match.end()
     yield "literal", template[at:]
+
+
+def _content(parts: Sequence[tuple[str, str]]) -> Content:
+    """Return what gives the signed bytes; the usual three are put together in one step."""
+    form = "".join(text.replace("%", "%%") if piece == "literal" else "%b" for piece, text in parts).encode()
+    pieces = [piece for piece, _ in parts if piece != "literal"]
+    if pieces == ["id", "ts", "body"]:
+        return lambda _found, message, stamp, body, _key: form % (message, stamp, body)
+    if pieces == ["ts", "body"]:
+        return lambda _found, _message, stamp, body, _key: form % (stamp, body)
+    if form == b"%b" and pieces == ["body"]:
+        return lambda _found, _message, _stamp, body, _key: body
+    made = [_PIECES[piece](text) for piece, text in parts if piece != "literal"]
+    return lambda *given: form % tuple(piece(*given) for piece in made)
 
 
 def _signed_json(body: bytes, pointers: str) -> bytes:
@@ -173,43 +240,46 @@ def _signed_json(body: bytes, pointers: str) -> bytes:
     raise BadSignature("no-signed-field")
 
 
-_PIECES: dict[str, Callable[[_Delivery, str, bytes], bytes]] = {
-    "literal": lambda _delivery, text, _key: text.encode(),
-    "id": lambda delivery, _text, _key: delivery.id.encode(),
-    "ts": lambda delivery, _text, _key: delivery.stamp or b"",
-    "body": lambda delivery, _text, _key: delivery.body,
-    "body_sha256": lambda delivery, _text, _key: hashlib.sha256(delivery.body).hexdigest().encode(),
-    "secret": lambda _delivery, _text, key: key,
-    "header": lambda delivery, text, _key: delivery.headers[text.encode()],
-    "json": lambda delivery, text, _key: _signed_json(delivery.body, text),
+_PIECES: dict[str, Callable[[str], Content]] = {
+    "id": lambda _text: lambda _found, message, _stamp, _body, _key: message,
+    "ts": lambda _text: lambda _found, _message, stamp, _body, _key: stamp,
+    "body": lambda _text: lambda _found, _message, _stamp, body, _key: body,
+    "body_sha256": lambda _text: lambda *given: hashlib.sha256(given[3]).hexdigest().encode(),
+    "secret": lambda _text: lambda *given: given[4],
+    "header": lambda text: lambda found, *_: found[text.encode()],
+    "json": lambda text: lambda _found, _message, _stamp, body, _key: _signed_json(body, text),
 }
 
 
-# Containers: the signatures in a header as they are written, and its timestamp if it has one
+# Containers
 
 
-def _bare(_label: bytes, value: bytes) -> tuple[list[bytes], bytes | None]:
-    return [value], None
+def _bare(_label: bytes) -> Split:
+    return lambda value: ([value], b"")
 
 
-def _prefixed(label: bytes, value: bytes) -> tuple[list[bytes], bytes | None]:
-    return ([value[len(label) :]] if value.startswith(label) else []), None
+def _prefixed(label: bytes) -> Split:
+    return lambda value: ([value[len(label) :]] if value.startswith(label) else [], b"")
 
 
-def _fields(label: bytes, value: bytes) -> tuple[list[bytes], bytes | None]:
-    pairs = [item.strip(b" ").partition(b"=") for item in value.split(b",")]
-    stamps = [text for name, _, text in pairs if name == b"t"]
-    if len(stamps) != 1:
-        raise BadSignature("malformed-timestamp")
-    return [text for name, _, text in pairs if name == label], stamps[0]
+def _fields(label: bytes) -> Split:
+    def split(value: bytes) -> tuple[list[bytes], bytes]:
+        pairs = [item.strip(b" ").partition(b"=") for item in value.split(b",")]
+        stamps = [text for name, _, text in pairs if name == b"t"]
+        if len(stamps) != 1:
+            raise BadSignature("malformed-timestamp")
+        return [text for name, _, text in pairs if name == label], stamps[0]
+
+    return split
 
 
-def _listed(label: bytes, value: bytes) -> tuple[list[bytes], bytes | None]:
-    pairs = [item.partition(b",") for item in value.split(b" ")]
-    return [text for name, _, text in pairs if name == label], None
+def _listed(label: bytes) -> Split:
+    label += b","
+    length = len(label)
+    return lambda value: ([item[length:] for item in value.split(b" ") if item.startswith(label)], b"")
 
 
-_CONTAINERS: dict[str, Callable[[bytes, bytes], tuple[list[bytes], bytes | None]]] = {
+_CONTAINERS: dict[str, Callable[[bytes], Split]] = {
     "bare": _bare,
     "prefix": _prefixed,
     "fields": _fields,
@@ -217,121 +287,87 @@ _CONTAINERS: dict[str, Callable[[bytes, bytes], tuple[list[bytes], bytes | None]
 }
 
 
-def _candidates(scheme: Scheme, delivery: _Delivery, skew: float | None) -> list[bytes]:
-    """Return the signatures as bytes; malformed ones are passed over, since a good one may stand beside them."""
-    if not delivery.signatures:
-        raise BadSignature("no-signature", skew=skew)
-    if len(delivery.signatures) > MOST_SIGNATURES:
-        raise BadSignature("too-many-signatures", skew=skew)
-    decoded = [_decoded(text, scheme.encoding) for text in delivery.signatures]
-    return [item for item in decoded if item is not None]
+# Judges, one per kind. Signatures are compared as they are written: none has a second spelling but for capitals in
+# hexadecimal, and malformed ones are passed over, since a good one may stand beside them.
 
 
-def _decoded(text: bytes, encoding: str) -> bytes | None:
-    if encoding == "hex":
-        return binascii.unhexlify(text) if _HEX.fullmatch(text) else None
+def _judge_digest(scheme: Scheme, content: Content) -> Judge:
+    digest, is_hex, is_hmac = scheme.digest, scheme.encoding == "hex", scheme.kind == "hmac"
+    compare, authenticate, base64_of = hmac.compare_digest, hmac.digest, binascii.b2a_base64
+
+    def judge(
+        signatures: list[bytes], keys: Sequence[bytes], found: Headers, message: bytes, stamp: bytes, body: bytes
+    ) -> str | None:
+        if not 0 < len(signatures) <= MOST_SIGNATURES:
+            return "too-many-signatures" if signatures else "no-signature"
+        if is_hex:
+            signatures = [text.lower() for text in signatures]
+        matched = False
+        for key in keys:
+            signed = content(found, message, stamp, body, key)
+            proof = authenticate(key, signed, digest) if is_hmac else hashlib.new(digest, signed).digest()
+            expected = binascii.hexlify(proof) if is_hex else base64_of(proof, newline=False)
+            for text in signatures:
+                matched |= compare(expected, text)
+        return None if matched else "wrong-signature"
+
+    return judge
+
+
+def _judge_ed25519(scheme: Scheme, content: Content) -> Judge:
+    def judge(
+        signatures: list[bytes], keys: Sequence[bytes], found: Headers, message: bytes, stamp: bytes, body: bytes
+    ) -> str | None:
+        if not 0 < len(signatures) <= MOST_SIGNATURES:
+            return "too-many-signatures" if signatures else "no-signature"
+        proofs = [_decoded(text, scheme.encoding) for text in signatures]
+        signed = content(found, message, stamp, body, b"")
+        return None if any(_ed25519(key, proof, signed) for key in keys for proof in proofs) else "wrong-signature"
+
+    return judge
+
+
+def _ed25519(key: bytes, proof: bytes, signed: bytes) -> bool:
     try:
-        return base64.b64decode(text) if _BASE64.fullmatch(text) else None
-    except binascii.Error:
-        return None
-
-
-# Judges: one per kind, each returns or raises BadSignature
-
-
-def _judge_digest(scheme: Scheme, delivery: _Delivery, keys: Sequence[bytes], _now: float, skew: float | None) -> None:
-    candidates = _candidates(scheme, delivery, skew)
-    matched = False
-    for key in keys:
-        content = delivery.content(scheme, key)
-        if scheme.kind == "hmac":
-            expected = hmac.digest(key, content, scheme.digest)
-        else:
-            expected = hashlib.new(scheme.digest, content).digest()
-        for candidate in candidates:
-            matched |= hmac.compare_digest(expected, candidate)
-    if not matched:
-        raise BadSignature("wrong-signature", skew=skew)
-
-
-def _judge_ed25519(scheme: Scheme, delivery: _Delivery, keys: Sequence[bytes], _now: float, skew: float | None) -> None:
-    candidates = _candidates(scheme, delivery, skew)
-    content = delivery.content(scheme, b"")
-    for key in keys:
-        for candidate in candidates:
-            try:
-                Ed25519PublicKey.from_public_bytes(key).verify(candidate, content)
-            except (InvalidSignature, ValueError):
-                continue
-            return
-    raise BadSignature("wrong-signature", skew=skew)
-
-
-def _judge_value(scheme: Scheme, delivery: _Delivery, keys: Sequence[bytes], _now: float, skew: float | None) -> None:
-    given = delivery.signatures[0] if delivery.signatures else b""
-    if scheme.kind == "basic":
-        given = _decoded(given, "base64") or b""
-    # Of digests, so that not even the length of the value can be measured.
-    proof = hashlib.sha256(given).digest()
-    matched = False
-    for key in keys:
-        matched |= hmac.compare_digest(hashlib.sha256(key).digest(), proof)
-    if not matched:
-        raise BadSignature("wrong-signature", skew=skew)
-
-
-def _judge_jwt(scheme: Scheme, delivery: _Delivery, keys: Sequence[bytes], now: float, skew: float | None) -> None:
-    head, dot, signature = delivery.signatures[0].rpartition(b".")
-    first, second, claims_text = head.partition(b".")
-    if not dot or not second or _json_part(first).get("alg") != "RS256":  # never what the token would like
-        raise BadSignature("wrong-algorithm", skew=skew)
-    proof, claims = _base64url(signature), _json_part(claims_text)
-    if not any(_rs256(key, proof, head) for key in keys):
-        raise BadSignature("wrong-signature", skew=skew)
-    expires = claims.get("exp")
-    if not isinstance(expires, int) or isinstance(expires, bool) or not expires >= now - scheme.future:
-        raise BadSignature("stale-timestamp", skew=skew)
-    audience = claims.get("aud")
-    audiences = audience if isinstance(audience, list) else [audience]
-    if (scheme.issuer and claims.get("iss") != scheme.issuer) or (scheme.audience and scheme.audience not in audiences):
-        raise BadSignature("wrong-audience", skew=skew)
-
-
-def _json_part(text: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(_base64url(text))
-    except (ValueError, RecursionError):
-        raise BadSignature("malformed-token") from None
-    if not isinstance(data, dict):
-        raise BadSignature("malformed-token")
-    return data
-
-
-def _base64url(text: bytes) -> bytes:
-    if not _BASE64URL.fullmatch(text):
-        raise BadSignature("malformed-token")
-    try:
-        return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
-    except binascii.Error:
-        raise BadSignature("malformed-token") from None
-
-
-def _rs256(key: bytes, proof: bytes, content: bytes) -> bool:
-    try:
-        public = load_der_public_key(key)
-        if not isinstance(public, RSAPublicKey):
-            return False
-        public.verify(proof, content, PKCS1v15(), SHA256())
+        Ed25519PublicKey.from_public_bytes(key).verify(proof, signed)
     except (InvalidSignature, ValueError):
         return False
     return True
 
 
-_JUDGES: dict[str, Callable[[Scheme, _Delivery, Sequence[bytes], float, float | None], None]] = {
+def _judge_value(scheme: Scheme, _content: Content) -> Judge:
+    is_basic = scheme.kind == "basic"
+
+    def judge(
+        signatures: list[bytes], keys: Sequence[bytes], _found: Headers, _message: bytes, _stamp: bytes, _body: bytes
+    ) -> str | None:
+        if not signatures:
+            return "no-signature"
+        given = _decoded(signatures[0], "base64") if is_basic else signatures[0]
+        # Of digests, so that not even the length of the value can be measured.
+        proof = hashlib.sha256(given).digest()
+        matched = False
+        for key in keys:
+            matched |= hmac.compare_digest(hashlib.sha256(key).digest(), proof)
+        return None if matched else "wrong-signature"
+
+    return judge
+
+
+def _decoded(text: bytes, encoding: str) -> bytes:
+    """Return what a signature says, nothing if it is not written as this would be."""
+    try:
+        found = binascii.unhexlify(text) if encoding == "hex" else base64.b64decode(text)
+    except ValueError:
+        return b""
+    again = binascii.hexlify(found) if encoding == "hex" else binascii.b2a_base64(found, newline=False)
+    return found if again == (text.lower() if encoding == "hex" else text) else b""
+
+
+_JUDGES: dict[str, Callable[[Scheme, Content], Judge]] = {
     "hmac": _judge_digest,
     "hash": _judge_digest,
     "ed25519": _judge_ed25519,
-    "jwt": _judge_jwt,
     "equals": _judge_value,
     "basic": _judge_value,
 }
@@ -376,3 +412,16 @@ def _rsa_key(_scheme: Scheme, secret: str) -> bytes:
 
 
 _KEYS: dict[str, Callable[[Scheme, str], bytes]] = {"ed25519": _ed25519_key, "jwt": _rsa_key}
+
+#: Standard Webhooks: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+STANDARD = Scheme(
+    kind="hmac",
+    template="{id}.{ts}.{body}",
+    header="webhook-signature",
+    container="list",
+    label="v1",
+    encoding="base64",
+    stamp="webhook-timestamp",
+    id="webhook-id",
+    key="base64",
+)

@@ -1,12 +1,14 @@
 """Keep one worker process beside the door: handlers that crash, hang or eat memory do it there, not here."""
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
 
 import structlog
 
+from . import meters
 from .errors import ConfigError
 
 log = structlog.get_logger(__name__)
@@ -17,6 +19,9 @@ RESTART = (0.5, 30.0)
 #: A worker that ran this long, seconds, was fine.
 STEADY = 60.0
 
+#: Longest line in which a worker tells what it has counted, bytes.
+LONGEST_LINE = 2**22
+
 
 class Supervisor:
     """Starts a worker process, wakes it, and starts another when it dies."""
@@ -26,11 +31,18 @@ class Supervisor:
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._number = 0
+        self._counted: meters.Counted = {}  # by the worker, as it told last
+        self._counted_before: meters.Counted = {}  # by those that are gone
 
     @property
     def alive(self) -> bool:
         """Whether a worker is running."""
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def counted(self) -> meters.Counted:
+        """What all workers so far have counted."""
+        return meters.together(self._counted_before, self._counted)
 
     def wake(self) -> None:
         """Tell the worker that there is something new. It would find out by itself, only later."""
@@ -74,13 +86,38 @@ class Supervisor:
         arguments = ["-m", "receiver", "worker", "--supervised", "--name", name]
         if dead:
             arguments += ["--after", dead]
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C in a terminal stops us; we stop the worker
+        hear, tell = os.pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *arguments,
+                *("--meters", str(tell)),
+                stdin=asyncio.subprocess.PIPE,
+                pass_fds=(tell,),
+                start_new_session=True,  # Ctrl-C in a terminal stops us; we stop the worker
+            )
+        finally:
+            os.close(tell)
+        listening = asyncio.create_task(self._hear(hear))
+        try:
+            return await self._process.wait()
+        finally:
+            # What it told last is on its way; but a process that the worker left behind may keep the pipe open.
+            await asyncio.wait([listening], timeout=0.2)
+            listening.cancel()
+            self._counted_before, self._counted = self.counted, {}
+
+    async def _hear(self, pipe: int) -> None:
+        lines = asyncio.StreamReader(limit=LONGEST_LINE)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(pipe, "rb", buffering=0)
         )
-        return await self._process.wait()
+        try:
+            while line := await lines.readline():
+                with contextlib.suppress(ValueError):  # the half line of one that was killed
+                    self._counted = meters.loaded(line)
+        finally:
+            transport.close()
 
     def _name(self) -> str:
         self._number += 1

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import structlog
 
-from . import schedule, verdict
+from . import meters, schedule, verdict
 from .errors import BadParameters, ConfigError, ProviderError, ReceiverError, Unavailable
 from .events import Reading
 from .logs import scrub
@@ -49,6 +49,9 @@ NOT_FOUND = "not found"
 
 #: Seconds that a job of an unknown tool is taken to need.
 UNKNOWN_USUAL = 60.0
+
+#: What came of a question, by the status of a provider's error; of any other, "failed".
+_OUTCOMES = {404: "unknown-job", 429: "limited"}
 
 #: Longest text of trouble that is kept with a job.
 _LONGEST = 1000
@@ -213,6 +216,7 @@ class Tracker:
             taken = await client.submit(tool, job.parameters)
         except ProviderError as error:
             return await self._not_taken(job, error)
+        meters.SUBMISSIONS.add(job.source, "taken")
         log.info("job_submitted", tool=tool.name, provider_id=taken.job_id)
         # A job that was done at once may have no id of its provider's; ours stands for it.
         job_id = taken.job_id or job.id
@@ -224,10 +228,13 @@ class Tracker:
     async def _not_taken(self, job: Job, error: ProviderError) -> Values:
         values = self._trouble(job, error)
         if not error.reached or error.status in _NOT_THE_JOB or error.exhausted:
+            meters.SUBMISSIONS.add(job.source, "waits")
             log.warning("job_waits", error=str(error), exhausted=error.exhausted)
             return await self._unless_overdue(job, values | {"state": "waiting", "submitted_at": None})
         if 400 <= error.status < 500:
+            meters.SUBMISSIONS.add(job.source, "refused")
             return await self._conclude(job, "job.refused", str(error), code=error.code, reference=error.request_id)
+        meters.SUBMISSIONS.add(job.source, "uncertain")
         log.warning("job_uncertain", error=str(error))
         return values | {"state": "uncertain", "due_at": self._now + LOOK_AGAIN}
 
@@ -284,6 +291,7 @@ class Tracker:
         try:
             answer = await client.ask(job.job_id, tool, job.parameters)
         except ProviderError as error:
+            meters.QUESTIONS.add(job.source, _OUTCOMES.get(error.status, "failed"))
             values |= self._trouble(job, error)
             if error.status == 404:
                 # Counted by themselves: other trouble says nothing about the job.
@@ -295,6 +303,7 @@ class Tracker:
                 self._rest(job.source, error)
                 values |= {"status": None} if job.status == NOT_FOUND else {}
             return told | await self._unless_overdue(job, values)
+        meters.QUESTIONS.add(job.source, "answered")
         return values | {"error": None, "failures": 0} | told | await self._answered(job, tool, answer)
 
     async def _cancel(self, job: Job, client: Client, tool: Tool | None) -> Values:

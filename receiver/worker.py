@@ -8,17 +8,22 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 import uvloop
+from prometheus_client.core import Metric
 
+from . import meters
 from .config import read
 from .context import Context
 from .dispatcher import Dispatcher, backoff
 from .errors import AddressRefused, ConfigError, ProviderError, Unavailable
 from .events import Event, Output
+from .files import open_files
+from .metrics import families, own_port
 from .outbound import create_client
 from .recall import event_of
 from .registry import Handler, find_handlers, find_sources
@@ -32,15 +37,20 @@ log = structlog.get_logger(__name__)
 
 
 def run_worker(
-    settings: Settings, *, name: str | None = None, after: str | None = None, supervised: bool = False
+    settings: Settings,
+    *,
+    name: str | None = None,
+    after: str | None = None,
+    supervised: bool = False,
+    pipe: int | None = None,
 ) -> None:
     """Run handlers until SIGTERM or SIGINT, then drain.
 
     `after` names a worker that died: its runs are taken over at once. A `supervised` worker is woken by
-    lines on its standard input, and stops when that ends.
+    lines on its standard input, stops when that ends, and tells what it has counted through `pipe`.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work(settings, name=name or worker_name(), after=after, supervised=supervised))
+        runner.run(_work(settings, name=name or worker_name(), after=after, supervised=supervised, pipe=pipe))
     if threading.active_count() > 1:
         # A handler in a thread that never returns must not keep the process: its run was given back.
         sys.stderr.flush()
@@ -52,10 +62,10 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-async def _work(settings: Settings, *, name: str, after: str | None, supervised: bool) -> None:
+async def _work(settings: Settings, *, name: str, after: str | None, supervised: bool, pipe: int | None) -> None:
     handlers = find_handlers(settings.handlers, read(settings.config))
     store = Store(settings.database_url)
-    async with create_client(allow=settings.outbound_allow) as http:
+    async with create_client(allow=settings.outbound_allow) as http, _metered(settings, pipe):
         sources = find_sources(settings.providers)
         shared = Shared()
         desk = Desk(settings=settings, store=store, sources=sources, http=http, shared=shared)
@@ -120,7 +130,7 @@ async def _report(store: Store, handlers: Sequence[Handler], worker: str) -> Non
 
 def reported(handler: Handler) -> Reported:
     """Return what the store is told of a handler."""
-    names = ("name", "source", "tool", "retries", "timeout", "concurrency", "ordered", "place")
+    names = ("name", "source", "tool", "retries", "timeout", "concurrency", "ordered", "captures", "place")
     return Reported(events=handler.patterns, **{name: getattr(handler, name) for name in names})
 
 
@@ -135,6 +145,39 @@ async def _guard(limit: float) -> None:
             await asyncio.sleep(limit / 4)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+@asynccontextmanager
+async def _metered(settings: Settings, pipe: int | None) -> AsyncIterator[None]:
+    """Tell what this process counts: its supervisor through `pipe`, or Prometheus on a port of its own."""
+    if pipe is None:
+        async with own_port(settings, _counted_here):
+            watching = asyncio.create_task(meters.watch("worker"))
+            try:
+                yield
+            finally:
+                watching.cancel()
+        return
+    told, _ = await asyncio.get_running_loop().connect_write_pipe(
+        asyncio.BaseProtocol, os.fdopen(pipe, "wb", buffering=0)
+    )
+
+    def tell() -> None:
+        # A supervisor that hangs is not waited for.
+        if not told.is_closing() and told.get_write_buffer_size() == 0:
+            told.write(meters.dumped(meters.counted()))
+
+    watching = asyncio.create_task(meters.watch("worker", tell=tell))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        tell()
+        told.close()
+
+
+async def _counted_here() -> list[Metric]:
+    return families(meters.counted())
 
 
 async def _listen(dispatcher: Dispatcher) -> None:
@@ -158,6 +201,7 @@ class Desk:
         self, *, settings: Settings, store: Store, sources: Mapping[str, Source], http: Any, shared: Shared
     ) -> None:
         self._settings = settings
+        self._files = open_files(settings.files)
         self._store = store
         self._sources = sources
         self._http = http
@@ -195,12 +239,13 @@ class Desk:
                 expires_at=output.expires_at,
                 **values,
             )
+            meters.CAPTURES.add(claimed.handler, values["state"])
 
         return Context(
             attempt=claimed.attempt,
             log=structlog.get_logger(f"handlers.{claimed.handler}"),
             http=self._http,
-            files=self._settings.files,
+            files=self._files,
             once=lambda key: self._store.runs.once(claimed.id, key),
             refresh=refresh,
             submit=submit,

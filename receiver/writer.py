@@ -1,10 +1,12 @@
 """Group commit: what arrives while the last commit is on its way goes into the next one, together."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
 
+from . import meters
 from .errors import Unavailable
 from .store import Added, Arrival, Refusal, Store
 
@@ -93,6 +95,7 @@ class Writer:
         self._waiting = []
 
     async def _commit(self, batch: list[_Waiting], refusals: list[Refusal]) -> None:
+        began = time.perf_counter()
         try:
             added = await self._store.events.add([arrival for arrival, _ in batch], refusals)
         except Unavailable as error:
@@ -104,6 +107,9 @@ class Writer:
             for arrival, future in batch:
                 await self._commit_alone(arrival, future)
         else:
+            if batch:
+                meters.COMMITS.add(time.perf_counter() - began)
+                meters.COMMIT_SIZES.add(len(batch))
             for (_, future), result in zip(batch, added, strict=True):
                 if not future.done():  # its sender may have hung up
                     future.set_result(result)

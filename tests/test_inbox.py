@@ -127,8 +127,8 @@ async def test_an_unusable_but_signed_body_is_kept_in_quarantine_with_200(client
     [
         ({"webhook-signature": "v1,AAAA"}, "wrong-signature"),
         ({"webhook-signature": "v1,éé".encode()}, "wrong-signature"),
-        ({"webhook-signature": b"\xff\xfe\xfd"}, "no-v1-signature"),
-        ({"webhook-signature": "v1a,AAAA"}, "no-v1-signature"),
+        ({"webhook-signature": b"\xff\xfe\xfd"}, "no-signature"),
+        ({"webhook-signature": "v1a,AAAA"}, "no-signature"),
         ({"webhook-timestamp": "1793232000.5"}, "malformed-timestamp"),
         ({"webhook-timestamp": "9" * 400}, "malformed-timestamp"),
         ({"webhook-timestamp": " 1793232000 "}, "malformed-timestamp"),

@@ -14,7 +14,8 @@ import svix
 import videogen
 
 from receiver.errors import BadSignature
-from receiver.sources.profiles import STANDARD, SVIX
+from receiver.schemes import STANDARD
+from receiver.sources.profiles import SVIX
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KEY = STANDARD.decode_secret(SECRET)

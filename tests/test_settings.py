@@ -38,6 +38,8 @@ def example(name):
         return text, text
     if name == "config":
         return "other.toml", Path("other.toml")
+    if name == "metrics_port":
+        return "9100", 9100
     if get_origin(field.annotation) is Literal:
         last = get_args(field.annotation)[-1]
         return last, last

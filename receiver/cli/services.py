@@ -50,9 +50,10 @@ def worker(
     name: Annotated[str | None, typer.Option(hidden=True)] = None,
     after: Annotated[str | None, typer.Option(hidden=True)] = None,
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+    meters: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run handlers only. Start as many as you like."""
-    run_worker(configured(), name=name, after=after, supervised=supervised)
+    run_worker(configured(), name=name, after=after, supervised=supervised, pipe=meters)
 
 
 def migrate() -> None:

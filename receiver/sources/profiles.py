@@ -9,21 +9,10 @@ from collections.abc import Callable, Mapping
 
 from ..errors import ConfigError
 from ..events import Kind
-from ..schemes import Scheme
+from ..schemes import STANDARD, Scheme
 from ..settings import Provider
 from .profile import Ends, Profile
 
-STANDARD = Scheme(
-    kind="hmac",
-    template="{id}.{ts}.{body}",
-    header="webhook-signature",
-    container="list",
-    label="v1",
-    encoding="base64",
-    stamp="webhook-timestamp",
-    id="webhook-id",
-    key="base64",
-)
 STANDARD_ED25519 = Scheme(
     kind="ed25519",
     template="{id}.{ts}.{body}",

@@ -2,6 +2,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -14,7 +15,8 @@ from videogen import verify_webhook_signature
 from receiver.emulator import Knobs, deliveries
 from receiver.emulator.deliveries import RETRIES
 from receiver.errors import BadSignature
-from receiver.signatures import decode_secret, verify
+from receiver.schemes import STANDARD
+from receiver.signatures import decode_secret
 
 from .conftest import NOW, Emulator, Inbox, Start
 
@@ -62,7 +64,10 @@ async def test_a_delivery_is_what_the_witnesses_verify(start: Start) -> None:
     assert verify_webhook_signature(body, headers, secret)["tool_execution_id"] == "vg_tool_0"
     assert standardwebhooks.Webhook(secret).verify(body, headers)["event"] == EVENT
     svix.Webhook(secret).verify(body, headers)
-    assert verify(request.headers.raw, body, keys=[decode_secret(secret)], now=time.time()) == headers["webhook-id"]
+    assert (
+        STANDARD.verify(request.headers.raw, body, keys=[decode_secret(secret)], now=time.time())
+        == headers["webhook-id"]
+    )
 
 
 async def test_an_event_goes_to_every_endpoint_that_wants_it_signed_with_its_own_secret(
@@ -79,7 +84,7 @@ async def test_an_event_goes_to_every_endpoint_that_wants_it_signed_with_its_own
     for endpoint, host in ((one, "one.example.com"), (two, "two.example.com")):
         request = by_host[host]
         keys = [decode_secret(endpoint["signingSecret"])]
-        ids.add(verify(request.headers.raw, request.content, keys=keys, now=NOW))
+        ids.add(STANDARD.verify(request.headers.raw, request.content, keys=keys, now=NOW))
     assert len(ids) == 2
 
 
@@ -96,7 +101,9 @@ async def test_a_message_is_delivered_until_it_is_taken_with_the_same_id_and_byt
         stamps = [int(request.headers["webhook-timestamp"]) for request in requests]
         assert stamps == sorted(set(stamps))
         for request, stamp in zip(requests, stamps, strict=True):
-            verify(request.headers.raw, request.content, keys=[decode_secret(secret)], now=stamp, tolerance=0)
+            replace(STANDARD, past=0, future=0).verify(
+                request.headers.raw, request.content, keys=[decode_secret(secret)], now=stamp
+            )
         assert [(made.attempt, made.status) for made in emulator.videogen.deliveries] == [
             (1, 500),
             (2, 302),
@@ -246,8 +253,8 @@ async def test_a_wrong_signature_is_made_good_by_the_next_delivery(start: Start,
         first, second = emulator.inbox.requests
         keys = [decode_secret(secret)]
         with pytest.raises(BadSignature, match="wrong-signature"):
-            verify(first.headers.raw, first.content, keys=keys, now=NOW)
-        assert verify(second.headers.raw, second.content, keys=keys, now=NOW) == first.headers["webhook-id"]
+            STANDARD.verify(first.headers.raw, first.content, keys=keys, now=NOW)
+        assert STANDARD.verify(second.headers.raw, second.content, keys=keys, now=NOW) == first.headers["webhook-id"]
         assert [(made.forged, made.status) for made in emulator.videogen.deliveries] == [
             (True, 401),
             (False, 200),

@@ -1,11 +1,11 @@
 """VideoGen (https://videogen.io): Standard Webhooks, endpoints by API, results as signed URLs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import httpx
 
-from ... import signatures
 from ...events import Reading
+from ...schemes import STANDARD
 from ...settings import Provider
 from .. import Tool
 from .api import Api
@@ -22,14 +22,11 @@ class VideoGen:
     tools: Sequence[Tool] = TOOLS
     at_once: int | None = None
     events: Sequence[str] = EVENTS
+    verify = staticmethod(STANDARD.verify)  #: returns the delivery's `webhook-id`; raises BadSignature and nothing else
 
     def decode_secret(self, secret: str) -> bytes:
         """Return the key bytes of a signing secret. Raises ConfigError if it must not be used."""
-        return signatures.decode_secret(secret)
-
-    def verify(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
-        """Return the delivery's `webhook-id`. Raises BadSignature and nothing else."""
-        return signatures.verify(headers, body, keys=keys, now=now)
+        return STANDARD.decode_secret(secret)
 
     def read(self, body: bytes, *, brief: bool = False) -> Reading:
         """Return what a body says; if `brief`, without outputs and error. Raises Unreadable and nothing else."""
