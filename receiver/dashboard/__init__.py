@@ -49,7 +49,7 @@ class Dashboard:
             for path in STATIC.rglob("*")
             if path.suffix in ASSETS
         }
-        pages, media = self._pages, Media(store=store, folder=settings.files)
+        pages, media = self._pages, Media(store=store, place=settings.files)
         overview = Overview(store=store, pages=pages, clock=clock)
         events = Events(store=store, pages=pages, media=media, sources=sources, public_url=settings.public_url)
         jobs = Jobs(store=store, pages=pages, media=media, sources=sources, clock=clock)

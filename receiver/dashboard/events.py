@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ..recall import event_of
+from ..replay import replay
 from ..sources import Source, WebhookSource
 from ..store import Filter, Page, Store
 from .filters import Filters
@@ -124,12 +125,10 @@ class Events:
 
     async def _replay(self, request: Request) -> Response:
         row = await self._row(request)
-        event = event_of(row, self._sources)
-        pairs = {run["handler"]: run["order_key"] for run in await self._store.events.history(row["id"])}
-        for handler in await self._store.handlers.there():
-            if handler.wants(event):
-                pairs.setdefault(handler.name, event.job_id if handler.ordered else None)
-        started = await self._store.replays.again([(row["id"], name, key) for name, key in pairs.items()])
+        handlers = await self._store.handlers.there()
+        if not handlers:
+            return RedirectResponse(f"/events/{row['id']}?done=no-worker", 303, HEADERS)
+        started = (await replay(self._store, Filter(id=row["id"]), handlers)).runs
         return RedirectResponse(f"/events/{row['id']}?done=started&n={started}", 303, HEADERS)
 
     async def _row(self, request: Request) -> dict[str, Any]:

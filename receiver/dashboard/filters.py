@@ -9,6 +9,8 @@ from .pages import query
 #: What a page says after something was done; the number is in the query.
 _DONE = {
     "started": ("No handler starts: they run or wait already.", "1 handler runs again.", "{n} handlers run again."),
+    "no-worker": ("No worker has told of its handlers lately: start one. A run that is there runs again by itself.",)
+    * 3,
     "retried": ("No failed run was left to retry.", "1 run starts again.", "{n} runs start again."),
     "busy": ("It runs or waits already.",) * 3,
     "given-up": ("It was not waiting any more.", "It is given up: it stays failed until somebody runs it again.", ""),

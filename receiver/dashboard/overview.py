@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .. import meters
 from ..store import Count, Filter, Store
 from .live import News
 from .pages import Pages, Views, number, took
@@ -84,6 +86,7 @@ class Overview:
             "concerns": sorted(concerns, key=lambda concern: concern.kind),
             "handlers": handlers,
             "expiring": expiring,
+            "acks": acks(meters.ACKS),
             "hour": {
                 "events": sum(_events(count) for count in hour),
                 "refused": sum(_refused(count) for count in hour),
@@ -99,6 +102,19 @@ class Overview:
         at_work = (left.running, left.open_jobs, waiting)
         mark = (last and last["id"], round(now["age"]), now["concerns"], now["hour"], at_work)
         return [News(id="now", mark=mark, render=lambda: self._pages.render("now.html", **now))]
+
+
+def acks(spread: meters.Spread) -> dict[str, float] | None:
+    """Return up to how many seconds half, 95 % and 99 % of the deliveries took; None before the first one."""
+    counts = [sum(column) for column in zip(*(row[:-1] for row in spread.rows.values()), strict=True)]
+    if not sum(counts):
+        return None
+    found = {}
+    for share in (50, 95, 99):
+        reached = list(accumulate(counts))
+        at = next(index for index, count in enumerate(reached) if count >= reached[-1] * share / 100)
+        found[f"p{share}"] = (*spread.bounds, float("inf"))[at]
+    return found
 
 
 def _late(age: float) -> list[Concern]:

@@ -89,6 +89,6 @@ async def ledger(url: str) -> AsyncIterator[Store]:
 @pytest.fixture
 async def shown(url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """Somebody who is signed in, by the real clock, which also makes ids."""
-    async with opened(url, time.time, files=tmp_path / "files") as client:
+    async with opened(url, time.time, files=str(tmp_path / "files")) as client:
         await sign_in(client)
         yield client

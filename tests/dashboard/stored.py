@@ -60,6 +60,7 @@ async def fill(store: Store, folder: Path, *, at: float, text: str = "") -> Stor
             timeout=60,
             concurrency=8,
             ordered=False,
+            captures=False,
             place=f"handlers.{name}:{name}",
         )
         for name in ("download", "publish")

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from receiver import meters
+from receiver.dashboard.overview import acks
 from receiver.dashboard.refused import REASONS
 from receiver.store import NewJob
 
+from .conftest import opened, sign_in
 from .stored import SIGNED, fill
 
 PAGES = (
@@ -251,3 +254,25 @@ async def kept(ledger, place, media_type="image/png"):
         **about,
     )
     return (await ledger.outputs.recent(limit=1))[0]["id"]
+
+
+async def test_a_file_in_a_bucket_is_linked_to_for_a_minute(url, ledger, monkeypatch):
+    keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-central-1"}
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    async with opened(url, time.time, files="s3://bucket/kept") as client:
+        await sign_in(client)
+        answer = await client.get(f"/files/{await kept(ledger, 's3://bucket/kept/f.png')}")
+        assert answer.status_code == 303
+        assert "X-Amz-Expires=60" in answer.headers["location"]
+        for elsewhere in ("s3://other/f.png", "/etc/passwd", "s3://bucket/kept/../f"):
+            assert (await client.get(f"/files/{await kept(ledger, elsewhere)}")).status_code == 404
+
+
+def test_how_long_acknowledgements_take_is_told_from_the_meter():
+    spread = meters.Spread("test_of_the_overview", "", "source", bounds=(0.01, 0.1, 1.0))
+    meters.ALL.remove(spread)
+    assert acks(spread) is None
+    for value in [0.005] * 60 + [0.05] * 38 + [7.0] * 2:
+        spread.add(value, "videogen")
+    assert acks(spread) == {"p50": 0.01, "p95": 0.1, "p99": float("inf")}
