@@ -1,20 +1,14 @@
-"""The commands that run something."""
+"""The commands that run something, each importing what it runs: a worker has no use for the door, or for the demo."""
 
 import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from .. import logs
-from ..demo import run_demo
-from ..doctor import examine
-from ..emulator import Knobs, create_emulator
-from ..server import serve as run_server
 from ..settings import Settings, load
 from ..store import Store
-from ..worker import run_worker
 from .events import DryRun, with_store
 from .output import ago, console
 
@@ -41,6 +35,8 @@ def serve(
     no_dispatch: Annotated[bool, typer.Option("--no-dispatch", help="Receive only; run handlers elsewhere.")] = False,
 ) -> None:
     """Receive deliveries, and run handlers in a worker process beside."""
+    from ..server import serve as run_server
+
     settings = configured()
     changed = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     raise typer.Exit(run_server(settings.model_copy(update=changed), dispatch=not no_dispatch))
@@ -53,6 +49,8 @@ def worker(
     meters: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run handlers only. Start as many as you like."""
+    from ..worker import run_worker
+
     run_worker(configured(), name=name, after=after, supervised=supervised, pipe=meters)
 
 
@@ -95,6 +93,8 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its database and files.")] = Path("demo"),
 ) -> None:
     """Show seven jobs at three emulated providers, from submission to file."""
+    from ..demo import run_demo
+
     raise typer.Exit(run_demo(folder, keep_serving=serve))
 
 
@@ -121,6 +121,10 @@ def emulator(
     seed: Annotated[int, typer.Option(help="Another seed, other faults; the same seed, the same faults.")] = 0,
 ) -> None:
     """Be VideoGen, FineVoice and VideoGenAPI, offline: takes jobs, makes files, sends signed deliveries."""
+    import uvicorn
+
+    from ..emulator import Knobs, create_emulator
+
     logs.configure(format="console", level="info")
     knobs = Knobs(
         seconds=seconds,
@@ -143,6 +147,8 @@ def emulator(
 
 def doctor() -> None:
     """Check settings, store, secrets, public URL, endpoints, clock and handlers. Exit 1 if something is wrong."""
+    from ..doctor import examine
+
     settings = load()
     logs.configure(format=settings.log_format, level="error")
     wrong = False
