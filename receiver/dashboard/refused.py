@@ -32,6 +32,11 @@ REASONS = {
     "malformed-id": ("Its message id cannot be read", _NOT_OURS),
     "malformed-timestamp": ("Its timestamp cannot be read", _NOT_OURS),
     "malformed-token": ("Its token cannot be read", _NOT_OURS),
+    "wrong-token": ("Its token is wrong", _NOT_OURS),
+    "expired-token": (
+        "Its token is over",
+        "It is too old, or this machine's clock is ahead: `receiver doctor` tells. If one is, somebody may have replayed it.",
+    ),
     "repeated-header": ("A header of its signature came twice", _NOT_OURS),
     "too-many-signatures": ("It has too many signatures", _NOT_OURS),
     "wrong-algorithm": ("It is signed in another way than its source signs", _NOT_OURS),
