@@ -35,7 +35,7 @@ REASONS = {
     "wrong-token": ("Its token is wrong", _NOT_OURS),
     "expired-token": (
         "Its token is over",
-        "It is too old, or this machine's clock is ahead: `receiver doctor` tells. If one is, somebody may have replayed it.",
+        "The address it was sent to counts for a while only. The job is asked about instead, if it has not ended.",
     ),
     "repeated-header": ("A header of its signature came twice", _NOT_OURS),
     "too-many-signatures": ("It has too many signatures", _NOT_OURS),
