@@ -13,6 +13,8 @@ from .chromium import FLAGS, MISSING, find
 
 TOKEN = "a-token-that-is-long-enough"
 
+SCREENSHOTS = Path(__file__).parent.parent.parent / "docs" / "screenshots"
+
 #: Milliseconds that anything may take to appear.
 PATIENCE = 20_000
 
@@ -21,7 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", action="store_true", help="Write docs/screenshots anew.")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: as long as it is open, an event loop runs in this thread, and no other may.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     place = find()
     if place is None:
@@ -79,8 +82,12 @@ def sign_in(page: Page, token: str = TOKEN) -> None:
 
 
 @pytest.fixture
-def screenshots(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where screenshots go: into the docs if that was asked for."""
-    if not request.config.getoption("--screenshots", default=False):
-        return tmp_path
-    return Path(__file__).parent.parent.parent / "docs" / "screenshots"
+def screenshot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+    """Put what a page looks like into the docs, if that was asked for."""
+    asked = request.config.getoption("--screenshots", default=False)
+
+    def take(page: Page, name: str) -> None:
+        if asked:
+            page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    return take

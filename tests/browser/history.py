@@ -15,7 +15,10 @@ SAMPLES = Path(__file__).parent.parent / "samples" / "videogen" / "webhooks"
 
 TOOLS = ("GENERATE_SOUND_EFFECT", "GENERATE_VIDEO_CLIP", "TEXT_TO_SPEECH", "GENERATE_MUSIC")
 
-DAY, STEP = 86_400, 1200
+DAY, STEP = 86_400, 2400
+
+#: Steps before now from which on jobs are submitted here, and not only heard of.
+SUBMITTED = 8
 
 
 class Past:
@@ -31,15 +34,16 @@ class Past:
         return int(self.now * 1e9)
 
 
-async def write(url: str, now: float, *, files: Path) -> None:
-    """Fill an empty database with a day that ends now."""
+async def write(url: str, now: float, *, files: Path, sealed: str) -> None:
+    """Fill an empty database with a day that ends now. `sealed` is the signing secret."""
     past = Past(now)
     store = Store(url, clock=past)
     with mock.patch.object(ids.time, "time_ns", past.time_ns), mock.patch.object(ids, "_last", 0):
         day = Day(store, past, files)
-        await day.begin()
+        await day.begin(sealed)
         for number in range(DAY // STEP):
-            await day.go_on(3 + round(2.5 * math.sin(number / 9)))
+            submitted = number >= DAY // STEP - SUBMITTED
+            await day.go_on(6 + round(5 * math.sin(number / 5)), submitted=submitted)
             past.now += STEP
         past.now = now
         await day.end()
@@ -55,7 +59,7 @@ class Day:
         self._files = files
         self._numbers = itertools.count(1)
 
-    async def begin(self) -> None:
+    async def begin(self, sealed: str) -> None:
         """Register a webhook, and have a worker tell of its handlers."""
         await self._store.endpoints.add(
             Endpoint(
@@ -66,16 +70,16 @@ class Day:
                 description=None,
                 created_at=self._past.now,
             ),
-            sealed="sealed",
+            sealed=sealed,
             last4="x3Qk",
         )
 
-    async def go_on(self, events: int) -> None:
+    async def go_on(self, events: int, *, submitted: bool) -> None:
         """Let so many events come, and handlers run on them."""
         numbers = [next(self._numbers) for _ in range(events)]
-        refusals = [self._refusal()] if numbers[0] % 40 < 3 else []
+        refusals = [self._refusal()] if numbers[0] % 40 < 9 else []
         arrivals = [self._arrival(number, "reconcile" if number % 31 == 0 else "webhook") for number in numbers]
-        for number in numbers:
+        for number in numbers if submitted else ():
             await self._track(number, f"vg_tool_{number:06}")
         await self._store.events.add(arrivals, refusals)
         if numbers[0] % 7 == 0:

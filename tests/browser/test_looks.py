@@ -6,25 +6,27 @@ With `--screenshots`, what the pages look like is written to docs/screenshots.
 import asyncio
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from receiver.store import Store
+from receiver.vault import Vault, new_key
 
+from ..conftest import SECRET
 from ..journeys.conftest import Server
 from . import history
 from .conftest import TOKEN, sign_in
 
 AXE = (Path(__file__).parent / "axe.min.js").read_text()
 
-WIDE, PHONE = {"width": 1240, "height": 800}, {"width": 390, "height": 800}
+WIDE, PHONE = {"width": 1160, "height": 760}, {"width": 390, "height": 760}
 LOOKS = {
     "light": {"color_scheme": "light", "viewport": WIDE},
     "dark": {"color_scheme": "dark", "viewport": WIDE},
     "phone": {"color_scheme": "light", "viewport": PHONE},
-    "phone-dark": {"color_scheme": "dark", "viewport": PHONE},
 }
 
 
@@ -34,14 +36,22 @@ def server(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("looks")
     url = f"sqlite:///{folder / 'receiver.db'}"
 
+    key = new_key()
+    sealed = Vault((key,)).seal(SECRET)
+
     async def fill() -> None:
         store = Store(url)
         await store.migrate()
         await store.close()
-        await history.write(url, time.time(), files=folder / "files")
+        await history.write(url, time.time(), files=folder / "files", sealed=sealed)
 
-    asyncio.run(fill())
-    environment = {"RECEIVER_ADMIN_TOKEN": TOKEN, "RECEIVER_PUBLIC_URL": "http://127.0.0.1"}
+    with ThreadPoolExecutor(1) as thread:  # in this one the browser's event loop runs
+        thread.submit(lambda: asyncio.run(fill())).result()
+    environment = {
+        "RECEIVER_ADMIN_TOKEN": TOKEN,
+        "RECEIVER_SECRET_KEY": key,
+        "RECEIVER_FILES": str(folder / "files"),
+    }
     with Server(folder, "--no-dispatch", **environment) as server:
         yield server.ready()
 
@@ -80,12 +90,12 @@ def serious(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_is_fit_for_everybody_in_this_look(server, visit, screenshots, look):
+def test_every_page_is_fit_for_everybody_in_this_look(server, visit, screenshot, look):
     problems = {}
     with visit(server.url, **LOOKS[look]) as page:
         page.goto("/sign-in")
         problems["sign-in"] = serious(page)
-        page.screenshot(path=screenshots / f"sign-in-{look}.jpg", type="jpeg", quality=70)
+        screenshot(page, f"sign-in-{look}")
         sign_in(page)
         for name, path in pages(server.witness.parent).items():
             page.goto(path)
@@ -93,5 +103,14 @@ def test_every_page_is_fit_for_everybody_in_this_look(server, visit, screenshots
                 expect(page.get_by_role("button", name="Live")).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
             problems[name] = serious(page)
-            page.screenshot(path=screenshots / f"{name}-{look}.jpg", type="jpeg", quality=70)
+            screenshot(page, f"{name}-{look}")
     assert {name: found for name, found in problems.items() if found} == {}
+
+
+def test_what_keeps_somebody_out_would_be_found(server, visit):
+    with visit(server.url) as page:
+        page.goto("/sign-in")
+        page.evaluate(
+            "document.querySelector('label').remove(), document.body.append(document.createElement('button'))"
+        )
+        assert [problem.split(":")[0] for problem in serious(page)] == ["critical button-name", "critical label"]
