@@ -77,7 +77,8 @@ class Overview:
         last = (await self._store.events.page(Filter(), limit=1)).rows
         paused = {one["name"] for one in handlers if one["paused_at"]}
         age = max([left.event_age, *(since for name, (_, since) in left.waiting.items() if name not in paused)])
-        concerns = [*_late(age), *_handlers(handlers), *_refusals(hour), *_expiring(expiring)]
+        alarms = await self._store.alarms.active()
+        concerns = [*_alarms(alarms), *_late(age), *_handlers(handlers), *_refusals(hour), *_expiring(expiring)]
         return {
             "left": left,
             "age": age,

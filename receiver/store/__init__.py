@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ConfigError
+from .alarms import Alarm, Alarms, Signs
 from .backlog import Backlog, Left
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
@@ -29,6 +30,8 @@ __all__ = [
     "REPORT",
     "STEP",
     "Added",
+    "Alarm",
+    "Alarms",
     "Arrival",
     "Backlog",
     "Change",
@@ -56,6 +59,7 @@ __all__ = [
     "Runs",
     "Secret",
     "Sessions",
+    "Signs",
     "Store",
     "Tally",
     "Wakeups",
@@ -82,6 +86,7 @@ class Store:
         self.tally = Tally(self.database)
         self.outputs = Outputs(self.database)
         self.backlog = Backlog(self.database)
+        self.alarms = Alarms(self.database, self.backlog)
         self.retention = Retention(self.database)
         self.endpoints = Endpoints(self.database)
         self.sessions = Sessions(self.database)
