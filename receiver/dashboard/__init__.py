@@ -61,7 +61,7 @@ class Dashboard:
             *jobs.views(),
             *Runs(store=store, pages=pages, sources=sources).views(),
             *Refused(store=store, pages=pages).views(),
-            *Endpoints(store=store, pages=pages, sources=sources, settings=settings, clock=clock).views(),
+            *Endpoints(store=store, pages=pages, sources=sources, settings=settings).views(),
             *Handlers(store=store, pages=pages, clock=clock).views(),
             *media.views(),
             ("GET", "/live/{topic}", self._watch),

@@ -1,7 +1,6 @@
 """The page of endpoints: where providers deliver to, and whether they do."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,9 +13,6 @@ from ..sources import Source, WebhookSource
 from ..store import Store
 from .pages import Pages, Views
 
-#: Seconds after which a source that is asked for lost webhooks, and delivers none, is called silent.
-SILENT = 3600.0
-
 
 class Endpoints:
     """The page at `/endpoints`."""
@@ -28,13 +24,11 @@ class Endpoints:
         pages: Pages,
         sources: Mapping[str, Source],
         settings: Settings,
-        clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._pages = pages
         self._sources = sources
         self._settings = settings
-        self._clock = clock
 
     def views(self) -> Views:
         """Return everything that is answered."""
@@ -66,6 +60,7 @@ class Endpoints:
         known = {one.source for one in secrets} | {
             name for name in self._sources if self._settings.provider(name).webhook_secrets
         }
+        silent = {one.about for one in await self._store.alarms.active() if one.watch == "silent"}
         endpoints = await self._store.endpoints.live()
         return self._pages.answer(
             request,
@@ -78,17 +73,16 @@ class Endpoints:
                 }
                 for one in endpoints
             ],
-            sources=[self._about(name, heard.get(name), name in known, recovered) for name in sorted(self._sources)],
+            sources=[
+                {
+                    "name": name,
+                    "calls": isinstance(source, WebhookSource),
+                    "heard_at": heard.get(name),
+                    "secrets": name in known,
+                    "recovered": recovered.get(name, 0),
+                    "silent": name in silent,
+                }
+                for name, source in sorted(self._sources.items())
+            ],
             public_url=self._settings.public_url,
         )
-
-    def _about(self, name: str, heard_at: float | None, secrets: bool, recovered: Mapping[str, int]) -> dict[str, Any]:
-        quiet = heard_at is None or self._clock() - heard_at > SILENT
-        return {
-            "name": name,
-            "calls": isinstance(self._sources[name], WebhookSource),
-            "heard_at": heard_at,
-            "secrets": secrets,
-            "recovered": recovered.get(name, 0),
-            "silent": quiet and recovered.get(name, 0) > 0,
-        }

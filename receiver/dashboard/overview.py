@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .. import meters
-from ..store import Count, Filter, Store
+from ..store import Alarm, Count, Filter, Store
 from .live import News
 from .pages import Pages, Views, number, took
 
@@ -22,6 +22,9 @@ EXPIRING = 3600.0
 
 #: Events that are listed.
 LATEST = 8
+
+#: Where the events of alarms are.
+ALARMS = "/events?source=receiver"
 
 #: The spans of time that the charts show: seconds, and seconds in each step.
 SPANS = {"1h": (3600.0, 60.0), "24h": (86_400.0, 900.0), "7d": (7 * 86_400.0, 7200.0)}
@@ -116,6 +119,25 @@ def acks(spread: meters.Spread) -> dict[str, float] | None:
         at = next(index for index, count in enumerate(reached) if count >= reached[-1] * share / 100)
         found[f"p{share}"] = (*spread.bounds, float("inf"))[at]
     return found
+
+
+#: Where to look when what an alarm watches needs it.
+_PLACES = {
+    "backlog": "/runs?state=waiting",
+    "failing": "/runs?state=failed",
+    "silent": "/endpoints",
+    "refused": "/refused",
+    "clock": "/refused",
+    "expiring": "/#expiring",
+    "overdue": "/jobs?state=open",
+}
+
+
+def _alarms(alarms: Sequence[Alarm]) -> list[Concern]:
+    return [
+        Concern(kind="bad", text=f"{one.text[:1].upper()}{one.text[1:]}.", path=_PLACES.get(one.watch, ALARMS))
+        for one in alarms
+    ]
 
 
 def _late(age: float) -> list[Concern]:

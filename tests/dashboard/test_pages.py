@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from receiver import meters
 from receiver.dashboard.overview import acks
 from receiver.dashboard.refused import REASONS
-from receiver.store import NewJob
+from receiver.store import NewJob, tables
 
 from .conftest import opened, sign_in
 from .stored import SIGNED, fill
@@ -178,6 +179,17 @@ async def test_the_overview_says_what_needs_a_look_and_where(shown, ledger, tmp_
     assert "1 run of publish failed." in page
     assert "1 delivery was refused in the last hour." in page
     assert "data-series" in page
+
+
+async def test_an_alarm_that_is_on_stands_first_and_leads_to_where_to_look(shown, ledger, tmp_path):
+    await fill(ledger, tmp_path / "files", at=time.time())
+    row = {"watch": "silent", "about": "videogen", "raised_at": 1.0, "value": 1.0, "text": "videogen has not called"}
+    async with ledger.database.write() as connection:
+        await connection.execute(insert(tables.alarms), [row])
+    page = (await shown.get("/")).text
+    assert "Something does not flow" in page
+    assert '<a href="/endpoints">Videogen has not called.</a>' in page
+    assert "silent" in (await shown.get("/endpoints")).text
 
 
 async def test_endpoints_are_compared_with_their_providers_on_demand(shown, ledger, act, tmp_path):
