@@ -173,7 +173,7 @@ class Events:
 
 
 def _with_attempts(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the runs of an event, each with its attempts."""
+    """Return the runs of an event, each with its attempts; those that need a look first."""
     found: dict[str, dict[str, Any]] = {}
     for row in history:
         run = found.setdefault(row["id"], {**row, "attempts": []})
@@ -186,4 +186,7 @@ def _with_attempts(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
             }
             times = {"started_at": row["attempt_started_at"], "finished_at": row["attempt_finished_at"]}
             run["attempts"].append(attempt | times)
-    return list(found.values())
+    return sorted(found.values(), key=lambda run: _ORDER.index(run["state"]))
+
+
+_ORDER = ("failed", "running", "waiting", "done")

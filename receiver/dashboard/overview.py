@@ -27,7 +27,7 @@ LATEST = 8
 ALARMS = "/events?source=receiver"
 
 #: The spans of time that the charts show: seconds, and seconds in each step.
-SPANS = {"1h": (3600.0, 60.0), "24h": (86_400.0, 900.0), "7d": (7 * 86_400.0, 7200.0)}
+SPANS = {"1h": (3600.0, 60.0), "24h": (86_400.0, 1800.0), "7d": (7 * 86_400.0, 7200.0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

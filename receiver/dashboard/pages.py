@@ -112,11 +112,8 @@ def visible(value: object) -> object:
 
 
 def breakable(text: str) -> Markup:
-    """Return a name that may go on in the next line after a dot or an underscore."""
-    return Markup("").join(
-        Markup("{}<wbr>").format(part) if part in (".", "_") else part
-        for part in re.split("([._])", str(visible(text)))
-    )
+    """Return a name that may go on in the next line after a dot."""
+    return Markup(".<wbr>").join(str(visible(text)).split("."))
 
 
 def told(value: str | None) -> str:

@@ -15,10 +15,10 @@ SAMPLES = Path(__file__).parent.parent / "samples" / "videogen" / "webhooks"
 
 TOOLS = ("GENERATE_SOUND_EFFECT", "GENERATE_VIDEO_CLIP", "TEXT_TO_SPEECH", "GENERATE_MUSIC")
 
-DAY, STEP = 86_400, 2400
+DAY, STEP = 86_400, 1800
 
 #: Steps before now from which on jobs are submitted here, and not only heard of.
-SUBMITTED = 8
+SUBMITTED = 6
 
 
 class Past:
