@@ -113,7 +113,7 @@ async def _post(
 
 async def _first_bytes(answer: httpx.Response) -> bytes:
     found = b""
-    with contextlib.suppress(TimeoutError, httpx.HTTPError):
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, ssl.SSLError):
         async with asyncio.timeout(_PATIENCE):
             async for chunk in answer.aiter_raw():
                 found += chunk[:_LOOKED_AT]
