@@ -11,15 +11,18 @@ from ..errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks at the store, and how many times longer than a look the rest after it is: what the viewers
-#: cost is bounded, however slow the store is.
-TICK, REST = 1.0, 50.0
+#: Seconds between two looks at the store, and how many times longer than a look and its telling the rest after them is:
+#: what the viewers cost is bounded, however slow the store is and however many they are.
+TICK, REST = 1.0, 150.0
 
-#: Seconds of silence after which a viewer is told that we are still there, and asked whether its session is.
+#: Seconds that it takes, about, to tell one viewer.
+TELLING = 0.0001
+
+#: Seconds after which a viewer is told that we are still there, if its session is.
 ALIVE = 20.0
 
-#: Viewers at once, and news that may wait for one of them: a slower one has to come again.
-VIEWERS, BEHIND = 500, 200
+#: Viewers at once, and messages that may wait for one of them: a slower one has to come again.
+VIEWERS, BEHIND = 500, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +46,6 @@ class _Viewer:
     queue: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
     ended: bool = False
 
-    def wants(self, news: News) -> bool:
-        return self.chosen.items() <= news.facts.items()
-
     def tell(self, message: str) -> None:
         if self.ended:
             return
@@ -65,15 +65,13 @@ class Topic:
     def __init__(self, look: Look) -> None:
         self._look = look
         self.viewers: set[_Viewer] = set()
-        self._known: dict[str, tuple[News, str]] = {}  # by id, with the message about it
+        self._known: dict[str, tuple[News, str]] = {}  # by id, with its HTML; the newest first
         self._task: asyncio.Task[None] | None = None
 
     def join(self, viewer: _Viewer) -> None:
         """Tell this viewer what is known, in case its page is older, and then what is new."""
         self.viewers.add(viewer)
-        for news, message in reversed(self._known.values()):
-            if viewer.wants(news):
-                viewer.tell(message)
+        _tell([viewer], list(self._known.values()))
         if self._task is None:
             self._task = asyncio.create_task(self._watch())
 
@@ -88,24 +86,36 @@ class Topic:
         while True:
             began = time.monotonic()
             try:
-                self._tell(await self._look({viewer.chosen.get("id", "") for viewer in self.viewers} - {""}))
+                ids = {viewer.chosen["id"] for viewer in self.viewers if "id" in viewer.chosen}
+                _tell(self.viewers, self._news(await self._look(ids)))
             except Unavailable as error:
                 log.warning("live_pages_wait", error=str(error))
-            await asyncio.sleep(max(TICK, REST * (time.monotonic() - began)))
+            cost = time.monotonic() - began + TELLING * len(self.viewers)
+            await asyncio.sleep(max(TICK, REST * cost))
 
-    def _tell(self, found: list[News]) -> None:
+    def _news(self, found: list[News]) -> list[tuple[News, str]]:
+        """Return what is new or has changed, and remember it."""
         before, self._known = self._known, {}
         fresh = []
         for news in found:
             known = before.get(news.id)
             if known is None or known[0].mark != news.mark:
-                known = news, _message("news", news.render())
+                known = news, news.render()
                 fresh.append(known)
             self._known[news.id] = known
-        for news, message in reversed(fresh):  # the oldest first
-            for viewer in self.viewers:
-                if viewer.wants(news):
-                    viewer.tell(message)
+        return fresh
+
+
+def _tell(viewers: Iterable[_Viewer], fresh: list[tuple[News, str]]) -> None:
+    """Tell each viewer what it chose, all in one message, the oldest first."""
+    messages: dict[frozenset[tuple[str, str]], str] = {}
+    for viewer in viewers:
+        key = frozenset(viewer.chosen.items())
+        if key not in messages:
+            texts = [html for news, html in reversed(fresh) if key <= news.facts.items()]
+            messages[key] = _message("news", "\n".join(texts)) if texts else ""
+        if messages[key]:
+            viewer.tell(messages[key])
 
 
 class Live:
@@ -130,11 +140,14 @@ class Live:
         self._topics[topic].join(viewer)
         try:
             yield "retry: 3000\n\n"
+            loop = asyncio.get_running_loop()
+            check_at = loop.time() + ALIVE
             while True:
                 try:
-                    async with asyncio.timeout(ALIVE):
+                    async with asyncio.timeout_at(check_at):
                         message = await viewer.queue.get()
                 except TimeoutError:
+                    check_at = loop.time() + ALIVE
                     message = ": still there\n\n" if await self._holds_still(session) else None
                 if message is None:
                     return

@@ -1,6 +1,9 @@
 """The first page: do events flow, and if not, where to look."""
 
+import asyncio
 import json
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,6 +25,9 @@ EXPIRING = 3600.0
 
 #: Events that are listed.
 LATEST = 8
+
+#: Seconds for which it is remembered how it stands.
+FRESH = 1.0
 
 #: Where the events of alarms are.
 ALARMS = "/events?source=receiver"
@@ -46,6 +52,9 @@ class Overview:
         self._store = store
         self._pages = pages
         self._clock = clock
+        self._stands: dict[str, Any] = {}
+        self._asked_at = -math.inf
+        self._asking = asyncio.Lock()
 
     def views(self) -> Views:
         """Return everything that is answered."""
@@ -72,7 +81,14 @@ class Overview:
         )
 
     async def _now(self) -> dict[str, Any]:
-        """Return how it stands now."""
+        """Return how it stands now, or stood a moment ago: all who look are shown the same."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at > FRESH:
+                self._stands = await self._look()
+                self._asked_at = time.monotonic()
+        return self._stands
+
+    async def _look(self) -> dict[str, Any]:
         left = await self._store.backlog.left()
         handlers = await self._store.handlers.list()
         hour = await self._store.tally.over(since=self._clock() - 3600.0, step=300.0)

@@ -171,7 +171,7 @@ class Watched:
         await until(lambda: self._topic.viewers)
 
     async def told(self, said):
-        await until(lambda: any(said in message for _, message in self._topic._known.values()))
+        await until(lambda: any(said in html for _, html in self._topic._known.values()))
 
     async def end(self):
         self._door.leave()

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from receiver import meters
+from receiver.dashboard import overview
 from receiver.dashboard.overview import acks
 from receiver.dashboard.refused import REASONS
 from receiver.store import NewJob, tables
@@ -171,7 +172,8 @@ async def test_a_job_is_cancelled(shown, ledger, act, tmp_path):
     assert (await ledger.jobs.get(job.id)).cancel_at is not None
 
 
-async def test_the_overview_says_what_needs_a_look_and_where(shown, ledger, tmp_path):
+async def test_the_overview_says_what_needs_a_look_and_where(shown, ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr(overview, "FRESH", 0.0)
     assert "Nothing has come yet" in (await shown.get("/")).text
     await fill(ledger, tmp_path / "files", at=time.time())
     page = (await shown.get("/")).text
