@@ -88,7 +88,9 @@ class Door:
         gallery = Gallery(
             open_files(settings.files), shown_at=settings.files_url, api=f"{settings.public_url or ''}{PREFIX}"
         )
-        api = Api(store=self._store, sources=found, token=settings.admin_token, callbacks=callbacks, gallery=gallery)
+        self._api = Api(
+            store=self._store, sources=found, token=settings.admin_token, callbacks=callbacks, gallery=gallery
+        )
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._failed: Callable[[], None] = lambda: None
         #: Why the process must end, once a part of it has died.
@@ -100,7 +102,6 @@ class Door:
                     DELIVERIES,
                     routes=[Route(path, self._inbox, methods=["POST"]) for path in ("/{source}", "/{source}/{token}")],
                 ),
-                Mount(PREFIX, api),
                 *self._metrics.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
@@ -116,6 +117,8 @@ class Door:
             source, slash, token = scope["path"].removeprefix(DELIVERIES).partition("/")
             scope["path_params"] = {"source": source, "token": token if slash else None}
             await self._inbox(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(f"{PREFIX}/"):
+            await self._api(scope, receive, send)
         else:
             await self._pages(scope, receive, send)
 

@@ -35,7 +35,7 @@ PREFIX = "/api/v1"
 
 
 class Api:
-    """The ASGI app of the API, to be mounted at PREFIX.
+    """The ASGI app of the API, for all paths under PREFIX.
 
     `there` tells which handlers a replay may run; those that workers told of, if nobody says otherwise.
     """
@@ -70,6 +70,8 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        # Not by a `Mount`: one overlooks paths with a line break in them.
+        scope["root_path"] = scope.get("root_path", "") + PREFIX
         answer = self._answer(scope)
         await answer(scope, receive, send)
 

@@ -55,7 +55,7 @@ class OutputCalls:
                 path="/outputs/{id}/content",
                 does=self._content,
                 summary="Get a captured output itself, or be sent where it is",
-                answer="application/octet-stream",
+                answer="*/*",  # of the file's own media type
                 refuses=(404, 409, 410),
             ),
         ]

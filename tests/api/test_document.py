@@ -10,10 +10,10 @@ import uvicorn
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import checks
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from receiver.api import PREFIX, Api
 from receiver.callback import Callbacks
+from receiver.files import Gallery, open_files
 from receiver.registry import find_sources
 from receiver.settings import Settings
 from receiver.store import NewJob, Refusal, Store
@@ -23,12 +23,13 @@ from .conftest import TOKEN
 from .test_events import arrival, handle, reported
 
 
-def api_over(store):
+def api_over(store, files="files"):
     token, callbacks = Settings(admin_token=TOKEN).admin_token, Callbacks([new_key()], "https://hooks.example.com")
-    return Api(store=store, sources=find_sources(), token=token, callbacks=callbacks)
+    gallery = Gallery(open_files(str(files)))
+    return Api(store=store, sources=find_sources(), token=token, callbacks=callbacks, gallery=gallery)
 
 
-async def fill(store):
+async def fill(store, files):
     """Put one of everything into the store; return an id for each kind of path."""
     await store.migrate()
     refusal = Refusal(
@@ -40,7 +41,15 @@ async def fill(store):
     await store.handlers.report([reported("log")], worker="w")
     [run] = await store.runs.recent()
     [delivery] = await store.events.deliveries()
+    async with open_files(str(files)).new("clip") as part:
+        await part.write(b"media")
+        place = await part.keep("clip.mp4", media_type="video/mp4")
+    facts = {"size": 5, "sha256": part.sha256, "media_type": "video/mp4"}
+    of = {"event_id": added.event_id, "handler": "download", "output_id": "1", "source": "videogen", "job_id": "job_1"}
+    await store.outputs.record(**of, **facts, state="captured", place=place)
+    [output] = await store.outputs.recent()
     ids = {"events": added.event_id, "runs": run["id"], "refused": delivery["id"], "jobs": "job_1", "handlers": "log"}
+    ids["outputs"] = output["id"]
     await store.close()
     return ids
 
@@ -48,8 +57,9 @@ async def fill(store):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """The API on a port, over a store with one of everything: its URL and the ids."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('api') / 'receiver.db'}"
-    ids = asyncio.run(fill(Store(url)))
+    folder = tmp_path_factory.mktemp("api")
+    url = f"sqlite:///{folder / 'receiver.db'}"
+    ids = asyncio.run(fill(Store(url), folder / "files"))
     store = Store(url)
 
     @contextlib.asynccontextmanager
@@ -57,7 +67,8 @@ def served(tmp_path_factory):
         yield
         await store.close()
 
-    app = Starlette(routes=[Mount(PREFIX, api_over(store))], lifespan=closing)
+    app = Starlette(lifespan=closing)
+    app.router.default = api_over(store, folder / "files")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", ws="none"))
     started = threading.Event()
     startup = server.startup
