@@ -1,6 +1,5 @@
 """A door whose pages are open, and somebody who is signed in."""
 
-import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
@@ -33,20 +32,6 @@ async def opened(database_url: str, clock: Callable[[], float], **settings: obje
 
 async def sign_in(client: httpx.AsyncClient, token: str = TOKEN, **headers: str) -> httpx.Response:
     return await client.post("/sign-in", data={"token": token}, headers=ORIGIN | headers)
-
-
-@pytest.fixture(scope="session")
-def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database: to copy it is quicker than to make one."""
-    file = tmp_path_factory.mktemp("schema") / "receiver.db"
-
-    async def make() -> None:
-        store = Store(f"sqlite:///{file}")
-        await store.migrate()
-        await store.close()
-
-    asyncio.run(make())
-    return file
 
 
 @pytest.fixture
