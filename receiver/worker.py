@@ -26,6 +26,7 @@ from .metrics import families, own_port
 from .outbound import create_client
 from .recall import event_of
 from .registry import Handler, find_handlers, find_sources
+from .retention import Ages, Pruner
 from .settings import Settings
 from .shared import Shared
 from .sources import Source
@@ -62,7 +63,9 @@ def worker_name() -> str:
 
 
 async def _work(settings: Settings, *, name: str, after: str | None, supervised: bool, pipe: int | None) -> None:
-    handlers = find_handlers(settings.handlers, read(settings.config))
+    config = read(settings.config)
+    handlers = find_handlers(settings.handlers, config)
+    ages = config.table("retention", Ages)
     store = Store(settings.database_url)
     async with create_client(allow=settings.outbound_allow) as http, _metered(settings, pipe):
         sources = find_sources(settings.providers)
@@ -95,7 +98,12 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
             # Longer than any handler may take, and than any lease lasts.
             limit = max([handler.timeout for handler in handlers], default=0) + settings.lease
-            works = (store.wakeups.follow(dispatcher.wake), _guard(limit), _report(store, handlers, name))
+            works = (
+                store.wakeups.follow(dispatcher.wake),
+                _guard(limit),
+                _report(store, handlers, name),
+                Pruner(store=store, ages=ages).run(),
+            )
             beside = [asyncio.create_task(work) for work in works]
             tracker = Tracker(
                 store=store, sources=sources, settings=settings, http=http, worker=name, told=dispatcher.wake

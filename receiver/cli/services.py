@@ -1,6 +1,7 @@
 """The commands that run something."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -8,12 +9,15 @@ import typer
 import uvicorn
 
 from .. import logs
+from ..config import read
 from ..demo import run_demo
 from ..doctor import examine
 from ..emulator import Knobs, create_emulator
+from ..retention import Ages
 from ..server import serve as run_server
 from ..settings import Settings, load
 from ..store import Store
+from ..store.retention import KINDS
 from ..worker import run_worker
 from .events import DryRun, with_store
 from .output import ago, console
@@ -72,22 +76,30 @@ def migrate() -> None:
 
 
 def prune(
-    older_than: Annotated[str, typer.Option(metavar="AGE", help="Age, e.g. 30d.")] = "30d",
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="One age for all kinds, e.g. 30d, in place of the configured ones."),
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Delete old events whose handlers are through with them, old refusals, and jobs that ended long ago.
+    """Delete what is older than `[retention]` in `receiver.toml` says, or than AGE: by kind, in small steps.
 
     A copy of a deleted event would be taken for a new one: keep more than the days that providers try again.
+    Workers do this by themselves.
     """
-    before = ago(older_than)
-    if before is None:
-        return
+    moment = ago(older_than)
+    if moment is None:
+        before = read(load().config).table("retention", Ages).before(time.time())
+    else:
+        before = {kind.name: moment for kind in KINDS}
     if dry_run:
-        told, refused, ended = with_store(lambda store: store.retention.old(before))
-        console.print(f"{told} events, {refused} other deliveries and {ended} jobs would be deleted.")
-        return
-    told, refused, ended = with_store(lambda store: store.retention.prune(before))
-    console.print(f"{told} events, {refused} other deliveries and {ended} jobs are deleted.")
+        counts = with_store(lambda store: store.retention.old(before))
+    else:
+        counts = with_store(lambda store: store.retention.prune(before))
+    done = "would be deleted" if dry_run else "deleted"
+    for kind in KINDS:
+        told = f"{counts[kind.name]:>9,} {kind.told} {done}" if kind.name in counts else f"{'':>9} {kind.told}: kept"
+        console.print(told, highlight=False)
 
 
 def demo(

@@ -7,6 +7,7 @@ from ..errors import ConfigError
 from .backlog import Backlog, Left
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
+from .erasure import Erasures, Subject
 from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
 from .filter import Filter
 from .handlers import REPORT, Handlers, Reported
@@ -34,6 +35,7 @@ __all__ = [
     "Count",
     "Endpoint",
     "Endpoints",
+    "Erasures",
     "Events",
     "Filter",
     "Finished",
@@ -54,6 +56,7 @@ __all__ = [
     "Secret",
     "Sessions",
     "Store",
+    "Subject",
     "Tally",
     "Wakeups",
     "headers_of",
@@ -79,6 +82,7 @@ class Store:
         self.outputs = Outputs(self.database)
         self.backlog = Backlog(self.database)
         self.retention = Retention(self.database)
+        self.erasures = Erasures(self.database)
         self.endpoints = Endpoints(self.database)
         self.sessions = Sessions(self.database)
         self.wakeups = Wakeups(self.database, url)

@@ -109,10 +109,14 @@ class Events:
         same = [and_(events.c.message_id == arrival.message_id, events.c.message_id.is_not(None))]
         if arrival.fact is not None:
             same.append(events.c.fact == arrival.fact)
-        query = select(events.c.id, events.c.message_id).where(events.c.source == arrival.source, or_(*same))
+        query = select(events.c.id, events.c.message_id, events.c.state)
+        query = query.where(events.c.source == arrival.source, or_(*same))
         first = (await connection.execute(query.order_by(events.c.id).limit(1))).one()
         reason = "same-message" if first.message_id == arrival.message_id else "same-fact"
-        await connection.execute(insert(deliveries), [_copy_row(arrival, first.id, reason)])
+        row = _copy_row(arrival, first.id, reason)
+        if first.state == "erased":  # nor may a copy bring back what was erased
+            row |= {"headers": "", "body": b"", "sender": None}
+        await connection.execute(insert(deliveries), [row])
         return Added(event_id=first.id, status="duplicate")
 
     async def get(self, event_id: str) -> dict[str, Any] | None:

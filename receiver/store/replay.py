@@ -25,13 +25,13 @@ class Replays:
     async def matching(self, filter: Filter) -> AsyncIterator[list[dict[str, Any]]]:
         """Yield the events that are meant, oldest first, in steps, with what handlers choose by.
 
-        Those in quarantine are left out: no handler could read them.
+        Those in quarantine, or erased, are left out: no handler could read them.
         """
         last = ""
         while True:
             query = (
                 select(*(events.c[name] for name in MATCHED))
-                .where(*filter.clauses(), events.c.state != "quarantined", events.c.id > last)
+                .where(*filter.clauses(), events.c.state.not_in(("quarantined", "erased")), events.c.id > last)
                 .order_by(events.c.id)
                 .limit(STEP)
             )
