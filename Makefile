@@ -30,8 +30,8 @@ format: $(VENV)/.dev ## let the formatter have its way
 	$(BIN)/ruff check --fix .
 
 lock: ## pin every dependency again (needs uv)
-	uv pip compile -q --no-strip-extras --universal --generate-hashes --no-annotate --extra kafka --extra nats --extra notify --extra postgres --extra rabbit --extra redis --group build pyproject.toml -o requirements.lock
-	uv pip compile -q --no-strip-extras --universal --generate-hashes --no-annotate --extra kafka --extra nats --extra notify --extra postgres --extra rabbit --extra redis --group build --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --no-strip-extras --universal --generate-hashes --no-annotate --all-extras --group build pyproject.toml -o requirements.lock
+	uv pip compile -q --no-strip-extras --universal --generate-hashes --no-annotate --all-extras --group build --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## remove what these commands made
 	rm -rf $(VENV) demo build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

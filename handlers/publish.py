@@ -24,6 +24,7 @@ The message has the URLs of outputs, which are signed and open to whoever reads 
 """
 
 import asyncio
+import importlib
 import importlib.util
 import json
 import re
@@ -104,6 +105,7 @@ class Publish(BaseModel):
 def publish(options: Publish) -> Callable[[Event, Context], Awaitable[None]]:
     """Publish each event; the run is done when the broker confirms it. The connection is one per worker."""
     extra, _ = _EXTRAS[_scheme(options.url)]
+    importlib.import_module(f"faststream.{extra}")  # now, as it takes a second in which no other handler would run
 
     def connection() -> AbstractAsyncContextManager[Send]:
         return _BROKERS[extra](options)

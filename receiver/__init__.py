@@ -7,18 +7,23 @@ from .config import Secret
 from .context import Context
 from .errors import AddressRefused, GiveUp, ProviderError, Retry
 from .events import Event, JobError, Output
+from .files import Files, Part
 from .registry import configurable, handler
+from .signatures import Signer
 
 __all__ = [
     "AddressRefused",
     "Context",
     "Event",
+    "Files",
     "GiveUp",
     "JobError",
     "Output",
+    "Part",
     "ProviderError",
     "Retry",
     "Secret",
+    "Signer",
     "configurable",
     "handler",
 ]

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import httpx
 
 from .events import Output
+from .files import Files
+from .lane import aside
 from .logs import scrub
 from .shared import Shared
 
@@ -34,7 +35,7 @@ class Context:
         attempt: int,
         log: Any,
         http: httpx.AsyncClient,
-        files: Path,
+        files: Files,
         once: Callable[[str], AbstractAsyncContextManager[bool]],
         refresh: Callable[[Output], Awaitable[Output]],
         submit: Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], "Submitted"],
@@ -45,7 +46,7 @@ class Context:
         self.attempt = attempt  #: 1 at the first try
         self.log = log  #: a structlog logger that already knows event, job and run
         self.http = http  #: a client that talks to the public internet only; see `RECEIVER_OUTBOUND_ALLOW`
-        self.files = files  #: the folder for outputs
+        self.files = files  #: where outputs are kept, a folder or a bucket
         self.max_file = max_file  #: the largest file to keep there, bytes
         self._once = once
         self._refresh = refresh
@@ -99,6 +100,15 @@ class Context:
         call opens anew.
         """
         return await self._shared.get(open)
+
+    async def aside(self, awaited: Awaitable[T]) -> T:
+        """Return what `awaited` gives; meanwhile other runs have the place of this one.
+
+        For a handler that waits for others of its kind, to do together what each would do by itself. Its
+        own time limit goes on.
+        """
+        async with aside():
+            return await awaited
 
     async def refresh(self, output: Output) -> Output:
         """Ask the provider for a URL of `output` that works now. Its `url` is None if there is none yet.

@@ -140,7 +140,7 @@ def _prepare(folder: Path) -> tuple[Settings, dict[str, str]]:
     base_url, api_key = f"http://127.0.0.1:{emulator}", "demo-key"
     values: dict[str, Any] = {
         "database_url": f"sqlite:///{folder / 'receiver.db'}",
-        "files": folder / "files",
+        "files": str(folder / "files"),
         "secret_key": key,
         "public_url": f"http://127.0.0.1:{port}",
         "handlers": ("handlers",),

@@ -13,7 +13,7 @@ from .attempt import Calls, Ended, describe
 from .context import Context
 from .errors import Unavailable
 from .events import Event
-from .lane import AHEAD, Lane
+from .lane import AHEAD, Lane, Place, Places
 from .registry import Handler
 from .store import MATCHED, Claimed, Finished, Store
 
@@ -82,11 +82,11 @@ class Dispatcher:
         self._grace = grace
         self._roll = roll
         self._running: dict[asyncio.Task[None], Claimed] = {}
-        self._slots = asyncio.Semaphore(concurrency)
         self._lanes = {handler.name: Lane(handler.concurrency) for handler in handlers}
         self._finished: list[Finished] = []
         self._calls = Calls()
         self._wakened = asyncio.Event()
+        self._places = Places(concurrency, freed=self._wakened.set)
         self._stopping = False
 
     def wake(self) -> None:
@@ -164,7 +164,7 @@ class Dispatcher:
         return wanted(matched(row), self._handlers.values())
 
     def _free(self) -> dict[str, int]:
-        room = max(self._concurrency, AHEAD) - len(self._running)
+        room = max(self._concurrency, AHEAD) - (len(self._running) - self._places.standing)
         return {name: max(0, min(room, lane.room())) for name, lane in self._lanes.items()}
 
     def _has_room(self) -> bool:
@@ -182,10 +182,10 @@ class Dispatcher:
 
     async def _queue(self, claimed: Claimed) -> None:
         lane = self._lanes[claimed.handler]
-        async with lane.slots, self._slots:
+        async with Place(lane, self._places) as place:
             began = time.monotonic()
             await self._attempt(claimed)
-            lane.took(time.monotonic() - began)
+            lane.took(time.monotonic() - began - place.aside)
 
     async def _attempt(self, claimed: Claimed) -> None:
         handler = self._handlers[claimed.handler]

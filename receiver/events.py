@@ -7,7 +7,7 @@ A provider's own words stay as they came (`type`, `tool`, `data`); what is ours 
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -69,6 +69,7 @@ class Event:
     data: Any = field(default=None, repr=False)  #: the provider's JSON, untouched
     #: what the application said when it submitted the job
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)  #: what `data` was read from, byte for byte
 
     def matches(self, pattern: str) -> bool:
         """Whether `pattern` names this event: its type, its kind, `"file.*"`, `"job.*"` or `"*"`."""
@@ -82,12 +83,17 @@ class Event:
         ours = source in (None, self.source) and tool in (None, self.tool)
         return ours and any(self.matches(pattern) for pattern in patterns)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON data with the names it has here, for whoever gets events from a handler.
+    def as_json(self, *, urls: bool = True) -> dict[str, Any]:
+        """Return it as JSON data with the names it has here, for whoever gets events from a handler; without `body`.
 
-        The URLs of its outputs are in it, in `data` too: signed, and open to all who see them.
+        The URLs of its outputs are in it, in `data` too: signed, and open to all who see them. Without `urls`,
+        outputs have none, and all others lose their queries.
         """
-        return asdict(self)
+        told = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "body"}
+        told["outputs"] = [asdict(output if urls else replace(output, url=None)) for output in self.outputs]
+        told["error"] = asdict(self.error) if self.error else None
+        told["metadata"] = dict(self.metadata)
+        return told if urls else redact(told)
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made per delivery, and that costs half

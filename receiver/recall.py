@@ -7,7 +7,7 @@ from typing import Any
 from . import verdict
 from .errors import Unreadable
 from .events import Event, Reading, redact
-from .sources import Source
+from .sources import Source, wire
 from .store import Job, Store
 
 
@@ -63,6 +63,7 @@ def event_of(row: Mapping[str, Any], sources: Mapping[str, Source]) -> Event:
         road=row["road"],
         data=reading.data,
         metadata=json.loads(row.get("metadata") or "{}"),
+        body=row["body"],
     )
 
 
@@ -72,6 +73,6 @@ def _reading(row: Mapping[str, Any], source: Source | None) -> Reading:
             return verdict.read(row["body"])
         if source is not None:
             return source.read(row["body"])
-        return Reading(type=row["type"], data=json.loads(row["body"]))
+        return Reading(type=row["type"], data=wire.parse(row["body"]))
     except (Unreadable, ValueError, RecursionError):
         return Reading(type=row["type"])

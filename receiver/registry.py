@@ -270,6 +270,8 @@ def _make(config: Config, entry: Placed[_Entry], offers: Mapping[str, Configurab
         function = offer.make(options)
     except ConfigError as error:
         raise ConfigError(f"{entry.place}: {wanted.use}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{entry.place}: {wanted.use}: {type(error).__name__}: {error}") from error
     made = Handler(
         name=wanted.name or wanted.use,
         function=function,
@@ -389,4 +391,12 @@ def _load(place: str, load: Callable[[], Any]) -> Any:
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from error
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"cannot import {place}: {type(error).__name__}: {error}") from error
+        told = f"cannot import {place}: {type(error).__name__}: {error}"
+        raise ConfigError(told + _hidden_by(error)) from error
+
+
+def _hidden_by(error: BaseException) -> str:
+    """Return where a package was found that lacks a module: another of the same name may have come first."""
+    package = (getattr(error, "name", None) or "").rpartition(".")[0]
+    places = list(getattr(sys.modules.get(package), "__path__", ()))
+    return f"; {package} is {places[0]}" if isinstance(error, ModuleNotFoundError) and places else ""

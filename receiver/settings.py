@@ -130,7 +130,12 @@ class Settings(BaseSettings):
     config: Path | None = Field(
         None, description="The file that configures handlers without code; `receiver.toml` here, if there is one."
     )
-    files: Path = Field(Path("files"), description="Folder for the files that jobs made.")
+    files: str = Field(
+        "files",
+        min_length=1,
+        description="Where files that jobs made are kept: a folder, or a bucket like `s3://bucket/folder`, `gs://…` or "
+        "`az://account/container/…` (extra `storage`), opened by that provider's usual variables.",
+    )
     max_body: int = Field(5 * 2**20, ge=1024, description="Largest delivery, bytes. Larger ones are answered 413.")
     max_file: int = Field(2 * 2**30, ge=1, description="Largest output to download, bytes.")
     body_timeout: float = Field(10, gt=0, le=60, description="Seconds a sender may take for its body.")

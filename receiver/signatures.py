@@ -9,6 +9,8 @@ import base64
 import binascii
 import hmac
 import re
+import secrets
+from collections.abc import Callable
 
 from .errors import ConfigError
 
@@ -38,7 +40,7 @@ def decode_secret(secret: str) -> bytes:
     text = secret.strip()
     key = _encode(text.removeprefix("raw:")) if text.startswith("raw:") else _decode(text.removeprefix("whsec_"))
     if any(word in text.casefold() for word in PLACEHOLDERS) or len(set(key)) < 2:
-        raise ConfigError("the signing secret is empty or a placeholder: put the provider's own secret there")
+        raise ConfigError("the signing secret is empty or a placeholder: put the real one there")
     if len(key) < SHORTEST_KEY:
         raise ConfigError(f"the signing secret is too short: {len(key)} bytes, at least {SHORTEST_KEY} are needed")
     return key
@@ -65,3 +67,67 @@ def sign(key: bytes, *, id: str, timestamp: int, body: bytes) -> str:
     """Return the `webhook-signature` value, `"v1,<base64>"`, for one delivery."""
     content = b"%b.%d.%b" % (id.encode(), timestamp, body)
     return "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+
+
+def new_secret() -> str:
+    """Return a fresh `whsec_…` secret, for both sides."""
+    return "whsec_" + _base64(secrets.token_bytes(32))
+
+
+def new_pair() -> tuple[str, str]:
+    """Return a fresh `whsk_…` secret for who signs, and its public `whpk_…` for who verifies."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # not before: handlers import us
+
+    key = Ed25519PrivateKey.generate()
+    private, public = (_base64(raw) for raw in (key.private_bytes_raw(), key.public_key().public_bytes_raw()))
+    return f"whsk_{private}", f"whpk_{public}"
+
+
+class Signer:
+    """Signs what leaves here, the Standard Webhooks way, with each of its secrets.
+
+    `secrets` holds several, newest first, with commas, while one is replaced: who verifies takes any of the
+    signatures. A `whsec_…` secret makes a `v1` signature, HMAC-SHA256; a `whsk_…` secret (32 bytes, or 64 with
+    the public key) makes a `v1a` signature, ed25519, which is verified with the public `whpk_…`.
+    Raises ConfigError, without naming a secret, if one cannot be used.
+    """
+
+    def __init__(self, secrets: str) -> None:
+        given = [secret.strip() for secret in secrets.split(",") if secret.strip()]
+        #: As they were given and without their prefixes: what must not be shown.
+        self.secrets = tuple({*given, *(secret.partition("_")[2] or secret for secret in given)})
+        try:
+            self._sign = [_signature_of(secret) for secret in given]
+        except ConfigError as error:
+            raise ConfigError(f"{error}; `receiver secrets signing` makes one") from None
+        if not self._sign:
+            raise ConfigError("there is no signing secret; `receiver secrets signing` makes one")
+
+    def headers(self, *, id: str, timestamp: float, body: bytes) -> dict[str, str]:
+        """Return the headers that go along with `body`. `timestamp` is now, in Unix seconds; `id` has no dot in it."""
+        stamp = int(timestamp)
+        content = b"%b.%d.%b" % (id.encode(), stamp, body)
+        return {
+            "webhook-id": id,
+            "webhook-timestamp": str(stamp),
+            "webhook-signature": " ".join(sign(content) for sign in self._sign),
+        }
+
+
+def _signature_of(secret: str) -> Callable[[bytes], str]:
+    if not secret.startswith("whsk_"):
+        key = decode_secret(secret)
+        return lambda content: "v1," + _base64(hmac.digest(key, content, "sha256"))
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # not before: handlers import us
+
+    raw = _decode(secret.removeprefix("whsk_"))
+    if len(raw) not in (32, 64):
+        raise ConfigError(f"the whsk_ secret has {len(raw)} bytes, not 32 or 64")
+    private = Ed25519PrivateKey.from_private_bytes(raw[:32])
+    if raw[32:] not in (b"", private.public_key().public_bytes_raw()):
+        raise ConfigError("the two halves of the whsk_ secret do not belong together")
+    return lambda content: "v1a," + _base64(private.sign(content))
+
+
+def _base64(raw: bytes) -> str:
+    return binascii.b2a_base64(raw, newline=False).decode()

@@ -22,6 +22,7 @@ from .context import Context
 from .dispatcher import Dispatcher, backoff
 from .errors import AddressRefused, ConfigError, ProviderError, Unavailable
 from .events import Event, Output
+from .files import open_files
 from .metrics import families, own_port
 from .outbound import create_client
 from .recall import event_of
@@ -208,6 +209,7 @@ class Desk:
         self, *, settings: Settings, store: Store, sources: Mapping[str, Source], http: Any, shared: Shared
     ) -> None:
         self._settings = settings
+        self._files = open_files(settings.files)
         self._store = store
         self._sources = sources
         self._http = http
@@ -251,7 +253,7 @@ class Desk:
             attempt=claimed.attempt,
             log=structlog.get_logger(f"handlers.{claimed.handler}"),
             http=self._http,
-            files=self._settings.files,
+            files=self._files,
             once=lambda key: self._store.runs.once(claimed.id, key),
             refresh=refresh,
             submit=submit,

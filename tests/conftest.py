@@ -8,12 +8,15 @@ import os
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from receiver.files import Files, open_files
 from receiver.store import Store
 
 # Processes of ours that run in other folders measure their coverage into the same place.
@@ -104,6 +107,43 @@ async def store(database_url: str, clock: Clock) -> AsyncIterator[Store]:
     opened = Store(database_url, clock=clock)
     yield opened
     await opened.close()
+
+
+@dataclass
+class S3:
+    """A bucket on a server that speaks as S3 does, over sockets."""
+
+    url: str  #: of the server
+    files: Files
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Such a server of our own: its URL."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from moto.server import ThreadedMotoServer
+    logging.getLogger("werkzeug").disabled = True
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An empty bucket, with the variables set by which it is opened."""
+    for name, value in {
+        "AWS_ENDPOINT": s3,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "hush",
+    }.items():
+        monkeypatch.setenv(name, value)
+    httpx.post(f"{s3}/moto-api/reset").raise_for_status()
+    httpx.put(f"{s3}/captures").raise_for_status()
+    return S3(s3, open_files("s3://captures/of/jobs"))
 
 
 async def _statement(url: str, statement: str) -> None:

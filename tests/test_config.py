@@ -83,6 +83,23 @@ def test_a_mistake_is_told_with_its_line(find, text, told):
     assert told in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('raise ValueError("no such shop")', "receiver.toml:2: shout: ValueError: no such shop"),
+        ("raise SystemExit(3)", "receiver.toml:2: shout: SystemExit: 3"),
+        ("return None", "it must take (event, context)"),
+        ("return lambda event: None", "it must take (event, context)"),
+    ],
+)
+def test_a_maker_that_makes_no_handler_is_told_with_the_line_that_uses_it(find, tmp_path, line, told):
+    text = OFFER.replace("    async def", f"    {line}\n    async def").replace("shout", "shouting")
+    (tmp_path / "offers" / "shouting.py").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        find(HEAD.replace("shout", "shouting") + 'word = "a"')
+    assert told.replace("shout:", "shouting:") in str(error.value)
+
+
 def test_a_secret_comes_from_the_variable_that_is_named(find, monkeypatch):
     text = HEAD + 'word = "a"\nsecret = { env = "SHOUT_SECRET" }'
     with pytest.raises(ConfigError, match=r"receiver.toml:6: .*SHOUT_SECRET is not set"):

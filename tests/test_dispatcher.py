@@ -9,7 +9,7 @@ import httpx
 import pytest
 import structlog
 
-from receiver import Context, GiveUp, Retry, handler
+from receiver import Context, GiveUp, Retry, handler, lane
 from receiver.dispatcher import Dispatcher, backoff
 from receiver.errors import Unavailable
 from receiver.recall import event_of
@@ -357,3 +357,74 @@ def test_the_wait_doubles_up_to_a_limit_and_is_spread():
     assert backoff(100, roll=1) == 3600
     assert backoff(10**6, roll=0.5) == 1800
     assert backoff(1, roll=0) == 0.2
+
+
+async def test_runs_that_stand_aside_leave_their_places_to_others_and_go_on_together(store, clock, arrival):  # noqa: F811
+    here, other, over = [], [], asyncio.Event()
+
+    async def waits(event, context):
+        here.append(event.id)
+        await context.aside(over.wait())
+
+    async def works(event, _context):
+        other.append(event.id)
+
+    added = await store.events.add([arrival(number) for number in range(10)])
+    one, two = mark(waits, concurrency=2), mark(works, concurrency=2)
+    async with dispatching(store, clock, one, two, concurrency=2):
+        async with asyncio.timeout(SOON):
+            while len(here) < 10 or len(other) < 10:  # ten wait, and there are two places
+                await asyncio.sleep(0)
+        assert (await store.runs.counts())["running"] == 10
+        over.set()
+        await until(store, "done", 20)
+    assert len(added) == len(set(here)) == len(set(other)) == 10
+
+
+async def test_a_run_that_stood_aside_goes_on_only_when_there_is_a_place(store, clock, arrival):  # noqa: F811
+    at_once, most, over = 0, 0, asyncio.Event()
+
+    async def waits(_event, context):
+        nonlocal at_once, most
+        await context.aside(over.wait())
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0)
+        at_once -= 1
+
+    await store.events.add([arrival(number) for number in range(6)])
+    async with dispatching(store, clock, mark(waits, concurrency=2)):
+        await until(store, "running", 6)
+        over.set()
+        await until(store, "done", 6)
+    assert most == 2
+
+
+async def test_no_more_stand_aside_than_a_worker_can_keep_alive(store, clock, arrival, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(lane, "STANDING", 3)
+    here, over = [], asyncio.Event()
+
+    async def waits(event, context):
+        here.append(event.id)
+        await context.aside(over.wait())
+
+    await store.events.add([arrival(number) for number in range(9)])
+    async with dispatching(store, clock, mark(waits, concurrency=1)) as dispatcher:
+        await until(store, "running", 4)
+        async with asyncio.timeout(SOON):
+            while len(here) < 4:
+                await asyncio.sleep(0)
+        assert await dispatcher._turn() > 0  # another look at the store claims nothing more
+        assert (await store.runs.counts()).get("waiting", 9) == 5
+        over.set()
+        await until(store, "done", 9)
+
+
+async def test_runs_that_stand_aside_are_given_back_when_the_worker_stops(store, clock, arrival):  # noqa: F811
+    async def waits(_event, context):
+        await context.aside(asyncio.Event().wait())
+
+    await store.events.add([arrival(1)])
+    async with dispatching(store, clock, mark(waits), grace=0.01):
+        await until(store, "running")
+    assert await store.runs.counts() == {"waiting": 1}

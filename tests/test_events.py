@@ -24,10 +24,19 @@ def test_as_json_it_has_every_field_under_its_name():
         outputs=(Output(id="file_1", type="VIDEO"),), error=JobError(message="no"), data={"a": [1]}, metadata={"o": "é"}
     )
     back = json.loads(json.dumps(told.as_json()))
-    assert set(back) == {field.name for field in fields(Event)}
+    assert set(back) == {field.name for field in fields(Event)} - {"body"}
     assert back["outputs"][0]["type"] == "VIDEO"
     assert (back["error"]["message"], back["data"], back["metadata"]) == ("no", {"a": [1]}, {"o": "é"})
     assert back["received_at"] == T0
+
+
+def test_as_json_without_urls_nothing_in_it_opens_a_file():
+    url = "https://storage.example/a.mp4?X-Signature=hush"
+    told = event(outputs=(Output(id="file_1", url=url),), error=JobError(message=f"see {url}"), data={"url": url})
+    back = told.as_json(urls=False)
+    assert "hush" not in json.dumps(back)
+    assert back["outputs"][0] == {**told.as_json()["outputs"][0], "url": None}
+    assert told.as_json()["outputs"][0]["url"] == url
 
 
 # Patterns

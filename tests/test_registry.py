@@ -13,6 +13,7 @@ import pytest
 from receiver import Event, handler, registry
 from receiver.errors import ConfigError
 from receiver.registry import Handler, find_handlers, find_sources, is_async
+from receiver.signatures import new_secret
 from receiver.sources.videogen import VideoGen
 
 PLUGIN = Path(__file__).parent / "plugins" / "receiver-example-handlers"
@@ -428,7 +429,15 @@ def test_a_plugin_of_handlers_must_be_a_module(install):
 
 
 def test_an_installed_package_is_found(tmp_path):
-    """The example package is built and installed by pip, and another process finds its handler."""
+    """The example package is built and installed by pip, and another process finds its handlers, and ours.
+
+    A user's own folder of handlers hides none that `receiver.toml` uses.
+    """
+    (tmp_path / "handlers").mkdir()
+    (tmp_path / "receiver.toml").write_text(
+        '[[handlers]]\nuse = "say"\non = "*"\nword = "ready"\n'
+        '[[handlers]]\nuse = "forward"\non = "job.*"\nurl = "https://app.example.com"\nsecret = { env = "OWN" }\n'
+    )
     install = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
     subprocess.run(
         [sys.executable, "-m", "pip", "install", *install, "--target", str(tmp_path / "site"), str(PLUGIN)],
@@ -437,18 +446,23 @@ def test_an_installed_package_is_found(tmp_path):
     )
     script = """
 import json
+from receiver.config import read
 from receiver.registry import find_handlers
-print(json.dumps([[found.name, found.place, found.patterns] for found in find_handlers([])]))
+print(json.dumps([[found.name, found.place, found.patterns] for found in find_handlers(["handlers"], read())]))
 """
     listed = subprocess.run(
         [sys.executable, "-c", script],
         check=True,
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site"), "OWN": new_secret()},
         capture_output=True,
         text=True,
     )
-    assert json.loads(listed.stdout) == [["say_outputs", "receiver_example_handlers:say_outputs", ["job.succeeded"]]]
+    assert json.loads(listed.stdout) == [
+        ["forward", "receiver.toml:5", ["job.*"]],
+        ["say", "receiver.toml:1", ["*"]],
+        ["say_outputs", "receiver_example_handlers:say_outputs", ["job.succeeded"]],
+    ]
 
 
 # Sources

@@ -9,6 +9,7 @@ import typer
 from ..errors import ConfigError
 from ..registry import find_sources, webhook_sources
 from ..settings import Settings, load
+from ..signatures import new_pair, new_secret
 from ..sources import WebhookSource
 from ..sources.profiles import PROFILES, why_not
 from ..store import Secret, Store
@@ -30,6 +31,17 @@ def _group() -> None:
 def key() -> None:
     """Print a fresh key for RECEIVER_SECRET_KEY."""
     typer.echo(new_key())
+
+
+@app.command("signing")
+def signing(
+    pair: Annotated[
+        bool, typer.Option("--pair", help="An ed25519 pair: who verifies gets the public key, and can sign nothing.")
+    ] = False,
+) -> None:
+    """Print a fresh secret to sign with, for handlers that tell your own services."""
+    for made in new_pair() if pair else (new_secret(),):
+        typer.echo(made)
 
 
 @app.command("add")

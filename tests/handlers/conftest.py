@@ -13,8 +13,39 @@ import pytest
 import structlog
 
 from receiver import Context, Event, Output
+from receiver.files import open_files
 from receiver.outbound import create_client
 from receiver.shared import Shared
+
+
+@dataclass
+class Resumable:
+    """A file that its storage gives in pieces, and whose connection breaks after so many bytes of each answer."""
+
+    body: bytes
+    headers: dict[str, str]
+    breaks: list[int] = field(default_factory=list)
+    then: str | None = None  #: the status of every answer after the first
+    after: tuple[bytes, dict[str, str]] | None = None  #: what the file is after the first answer
+    lie: str | None = None  #: the Content-Range of partial answers, if it is not the true one
+    answers: int = 0
+
+    def answer(self, request: dict[str, str]) -> bytes:
+        self.answers += 1
+        if self.answers > 1 and self.then:
+            return f"HTTP/1.1 {self.then}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        if self.answers > 1 and self.after:
+            self.body, self.headers = self.after
+        start = 0
+        if request.get("if-range") in {value.lower() for value in self.headers.values()}:
+            start = int(request["range"].removeprefix("bytes=").removesuffix("-"))
+        told = {**self.headers, "Content-Length": str(len(self.body) - start), "Connection": "close"}
+        if start:
+            truth = f"bytes {start}-{len(self.body) - 1}/{len(self.body)}"
+            told["Content-Range"] = truth if self.lie is None else self.lie
+        head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        sent = self.body[start:][: self.breaks.pop(0)] if self.breaks else self.body[start:]
+        return f"HTTP/1.1 {'206 Partial Content' if start else '200 OK'}\r\n{head}\r\n".encode() + sent
 
 
 @dataclass
@@ -27,6 +58,7 @@ class Storage:
     paths: list[str] = field(default_factory=list)
     endless: set[str] = field(default_factory=set)  #: paths whose last chunk comes again and again
     silent: set[str] = field(default_factory=set)  #: paths where the connection stays open after the answer
+    resumable: dict[str, "Resumable"] = field(default_factory=dict)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, path: str) -> str:
@@ -42,13 +74,18 @@ class Storage:
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.answers[path] = f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
 
+    def _answer(self, path: str) -> bytes:
+        if path in self.resumable:
+            return self.resumable[path].answer(self.requests[-1])
+        return self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
             path = first.split()[1].partition("?")[0]
             self.paths.append(path)
             self.requests.append(dict(line.lower().split(": ", 1) for line in lines))
-            writer.write(self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+            writer.write(self._answer(path))
             await writer.drain()
             self.asked.set()
             while path in self.endless:
@@ -141,7 +178,7 @@ def context(
             "attempt": 1,
             "log": structlog.get_logger("handlers"),
             "http": http,
-            "files": tmp_path / "files",
+            "files": open_files(str(tmp_path / "files")),
             "once": once,
             "submit": lambda *_: None,
             "refresh": provider.refresh,

@@ -20,13 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from handlers import _part
 from handlers import download as module
-from handlers._part import Part
 from handlers.download import download
-from receiver import Context, Event, GiveUp, Output, ProviderError, Retry
+from receiver import Context, Event, GiveUp, Output, Part, ProviderError, Retry
+from receiver import files as files_module
+from receiver.files import open_files
 from receiver.outbound import create_client
 from receiver.registry import find_handlers
+
+from .conftest import Resumable
 
 MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(range(256)) * 512
 LATER = 4e9  #: Unix seconds, when today's URLs have not expired
@@ -34,19 +36,23 @@ LATER = 4e9  #: Unix seconds, when today's URLs have not expired
 Make = Callable[..., Any]
 
 
+def folder(context: Context) -> Path:
+    return Path(context.files.place)
+
+
 def files(context: Context) -> list[str]:
     """Every name in the folder for outputs, hidden ones too."""
-    return sorted(path.name for path in context.files.iterdir()) if context.files.exists() else []
+    return sorted(path.name for path in folder(context).iterdir()) if folder(context).exists() else []
 
 
 def media(context: Context) -> Path:
     """The one file that was kept."""
-    (found,) = (path for path in context.files.iterdir() if not re.search(r"_[0-9a-f]{16}\.json$", path.name))
+    (found,) = (path for path in folder(context).iterdir() if not re.search(r"_[0-9a-f]{16}\.json$", path.name))
     return found
 
 
 def description(context: Context) -> dict[str, Any]:
-    (found,) = (path for path in context.files.iterdir() if re.search(r"_[0-9a-f]{16}\.json$", path.name))
+    (found,) = (path for path in folder(context).iterdir() if re.search(r"_[0-9a-f]{16}\.json$", path.name))
     read: dict[str, Any] = json.loads(found.read_text())
     return read
 
@@ -124,10 +130,10 @@ async def test_a_replay_fetches_nothing_again(storage: Any, event: Make, context
     storage.put("/clip", MP4)
     told, given = event(Output(id="1", url=storage.url("/clip"))), context()
     await download(told, given)
-    before = {name: (given.files / name).stat().st_mtime_ns for name in files(given)}
+    before = {name: (folder(given) / name).stat().st_mtime_ns for name in files(given)}
     await download(told, given)
     await download(event(Output(id="1", url=storage.url("/clip"), expires_at=1.0)), given)
-    assert {name: (given.files / name).stat().st_mtime_ns for name in files(given)} == before
+    assert {name: (folder(given) / name).stat().st_mtime_ns for name in files(given)} == before
     assert (storage.paths, provider.asked) == (["/clip"], [])
 
 
@@ -169,12 +175,12 @@ async def test_all_outputs_of_a_job_are_kept_whatever_happens_to_one(storage: An
     given = context()
     with pytest.raises(Retry) as retry:
         await download(event(*outputs), given)
-    assert str(retry.value) == "1 of 4 outputs not kept: file-1: 127.0.0.1 answered 500"
-    kept = {path.read_bytes() for path in given.files.glob("*.mp4")}
+    assert str(retry.value) == "1 of 4 outputs not captured: file-1: 127.0.0.1 answered 500"
+    kept = {path.read_bytes() for path in folder(given).glob("*.mp4")}
     assert kept == {bodies["/0"], bodies["/2"], bodies["/3"]}
     storage.put("/1", bodies["/1"])
     await download(event(*outputs), given)
-    assert {path.read_bytes() for path in given.files.glob("*.mp4")} == set(bodies.values())
+    assert {path.read_bytes() for path in folder(given).glob("*.mp4")} == set(bodies.values())
     assert storage.paths == ["/0", "/1", "/2", "/3", "/1"]
 
 
@@ -183,7 +189,7 @@ async def test_the_problems_of_many_outputs_are_told_shortly(event: Make, contex
         await download(
             event(*(Output(id=str(n), url="https://0177.0.0.1/?hush") for n in range(100))), refusing(context)
         )
-    assert str(retry.value).startswith("100 of 100 outputs not kept: 0: ")
+    assert str(retry.value).startswith("100 of 100 outputs not captured: 0: ")
     assert len(str(retry.value)) < 1000
 
 
@@ -457,13 +463,13 @@ async def test_a_download_that_is_cancelled_showed_and_leaves_nothing(
 ) -> None:
     storage.put("/clip", MP4 * 10, length=len(MP4) * 20)
     storage.silent.add("/clip")
-    written, loop, write = asyncio.Event(), asyncio.get_running_loop(), Part.write
+    written, loop, write = asyncio.Event(), asyncio.get_running_loop(), Part._append
 
     def announce(part: Part, chunk: bytes) -> None:
         write(part, chunk)
         loop.call_soon_threadsafe(written.set)
 
-    monkeypatch.setattr(Part, "write", announce)
+    monkeypatch.setattr(Part, "_append", announce)
     given = context()
     task = asyncio.create_task(download(event(Output(id="1", url=storage.url("/clip"))), given))
     async with asyncio.timeout(5):
@@ -479,10 +485,10 @@ async def test_a_download_that_is_cancelled_showed_and_leaves_nothing(
 async def test_what_a_killed_attempt_left_is_removed(storage: Any, event: Make, context: Make) -> None:
     storage.put("/clip", MP4)
     told, given = event(Output(id="1", url=storage.url("/clip"))), context()
-    given.files.mkdir()
+    folder(given).mkdir()
     name = module._Wanted(told, told.outputs[0], given).name
-    (given.files / f".{name}.0123456789abcdef.part").write_bytes(MP4[:100])
-    (given.files / ".another.0123456789abcdef.part").write_bytes(b"")
+    (folder(given) / f".{name}.0123456789abcdef.part").write_bytes(MP4[:100])
+    (folder(given) / ".another.0123456789abcdef.part").write_bytes(b"")
     await download(told, given)
     assert [name for name in files(given) if name.endswith(".part")] == [".another.0123456789abcdef.part"]
 
@@ -497,51 +503,31 @@ async def test_two_attempts_at_once_end_with_one_whole_file(storage: Any, event:
     assert len(files(given)) == 2
 
 
-def test_of_two_writers_the_newer_one_wins_and_none_spoils_the_other(tmp_path: Path) -> None:
-    older = Part(tmp_path, "clip")
-    older.write(b"older")
-    newer = Part(tmp_path, "clip")
-    newer.write(b"newer")
-    with pytest.raises(FileNotFoundError):
-        older.keep("clip.mp4")
-    newer.keep("clip.mp4")
-    older.discard()
-    newer.discard()
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"clip.mp4": b"newer"}
-
-
-@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("step", ["_append", "fsync", "replace"])
 async def test_a_full_disk_is_told_and_nothing_is_left(
     step: str, storage: Any, event: Make, context: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/path/of/this/machine")
 
-    owner: Any = {"write": Part, "fsync": _part.os, "replace": _part.Path}[step]
+    owner: Any = {"_append": Part, "fsync": files_module.os, "replace": files_module.Path}[step]
     monkeypatch.setattr(owner, step, full)
     storage.put("/clip", MP4)
     given = context()
     with pytest.raises(Retry) as retry:
         await download(event(Output(id="1", url=storage.url("/clip"))), given)
-    assert "cannot write to the folder for outputs: No space left on device" in str(retry.value)
+    assert "cannot write to the place for files: No space left on device" in str(retry.value)
     assert "/a/path" not in str(retry.value)
     assert files(given) == []
-
-
-def test_a_disk_that_stays_full_does_not_keep_the_part(tmp_path: Path) -> None:
-    part = Part(tmp_path, "clip")
-    part._file.close()
-    part._file = Path("/dev/full").open("wb")  # noqa: SIM115 - the part closes it
-    part.write(b"x")
-    part.discard()
-    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_folder_that_cannot_be_made_is_told(storage: Any, event: Make, context: Make, tmp_path: Path) -> None:
     storage.put("/clip", MP4)
     (tmp_path / "occupied").write_text("")
-    with pytest.raises(Retry, match="cannot write to the folder for outputs"):
-        await download(event(Output(id="1", url=storage.url("/clip"))), context(files=tmp_path / "occupied"))
+    with pytest.raises(Retry, match="cannot write to the place for files"):
+        await download(
+            event(Output(id="1", url=storage.url("/clip"))), context(files=open_files(str(tmp_path / "occupied")))
+        )
 
 
 async def test_a_stranger_chooses_no_part_of_a_path(storage: Any, event: Make, context: Make, tmp_path: Path) -> None:
@@ -601,9 +587,106 @@ async def test_no_signed_url_is_logged_or_kept(storage: Any, event: Make, contex
     with capture_logs() as lines:
         for _ in range(2):
             await download(event(Output(id="1", url=storage.url("/clip"))), given)
-    assert [line["event"] for line in lines] == ["output_kept", "output_already_kept"]
+    assert [line["event"] for line in lines] == ["output_captured", "output_already_captured"]
     assert "hush" not in str(lines)
     assert "hush" not in json.dumps(description(given))
+
+
+LONG = MP4[:40] + bytes(range(251)) * 9000
+
+
+@pytest.mark.parametrize("validator", [{"ETag": '"one"'}, {"Last-Modified": "Fri, 27 Nov 2026 10:00:00 GMT"}])
+async def test_a_broken_connection_is_gone_on_with_where_it_broke(
+    validator: dict[str, str], storage: Any, event: Make, context: Make
+) -> None:
+    storage.resumable["/clip"] = Resumable(LONG, validator, breaks=[300_000, 1_000_000])
+    given = context()
+    await download(event(Output(id="1", url=storage.url("/clip"), size=len(LONG))), given)
+    assert media(given).read_bytes() == LONG
+    assert description(given)["sha256"] == hashlib.sha256(LONG).hexdigest()
+    first, *others = storage.requests
+    assert "range" not in first
+    assert all(int(sent["range"].removeprefix("bytes=").removesuffix("-")) > 0 for sent in others)
+    assert {sent["if-range"] for sent in others} == {value.lower() for value in validator.values()}
+    assert len(others) == 2
+
+
+async def test_a_url_that_expires_in_the_middle_is_gone_on_with_by_a_new_one(
+    storage: Any, event: Make, context: Make, provider: Any
+) -> None:
+    storage.resumable["/old"] = Resumable(LONG, {"ETag": '"one"'}, breaks=[700_000], then="403 Forbidden")
+    storage.resumable["/new"] = Resumable(LONG, {"ETag": '"one"'})
+    provider.answers = [Output(id="1", url=storage.url("/new"))]
+    given = context()
+    await download(event(Output(id="1", url=storage.url("/old"), expires_at=LATER)), given)
+    assert media(given).read_bytes() == LONG
+    assert storage.paths == ["/old", "/old", "/new"]
+    assert "range" in storage.requests[-1]
+
+
+async def test_a_file_that_changed_meanwhile_is_begun_anew(storage: Any, event: Make, context: Make) -> None:
+    other = MP4[:40] + bytes(reversed(range(251))) * 8000
+    storage.resumable["/clip"] = Resumable(LONG, {"ETag": '"one"'}, breaks=[700_000], after=(other, {"ETag": '"two"'}))
+    given = context()
+    await download(event(Output(id="1", url=storage.url("/clip"))), given)
+    assert media(given).read_bytes() == other
+
+
+@pytest.mark.parametrize("validator", [{}, {"ETag": 'W/"weak"'}])
+async def test_without_a_strong_validator_nothing_is_pieced_together(
+    validator: dict[str, str], storage: Any, event: Make, context: Make
+) -> None:
+    storage.resumable["/clip"] = Resumable(LONG, validator, breaks=[700_000])
+    given = context()
+    with pytest.raises(Retry, match="broken off"):
+        await download(event(Output(id="1", url=storage.url("/clip"))), given)
+    assert (len(storage.paths), files(given)) == (1, [])
+
+
+async def test_a_storage_that_breaks_off_again_and_again_is_left_for_later(
+    storage: Any, event: Make, context: Make
+) -> None:
+    storage.resumable["/clip"] = Resumable(LONG, {"ETag": '"one"'}, breaks=[100_000] * 99)
+    given = context()
+    with pytest.raises(Retry, match="broken off"):
+        await download(event(Output(id="1", url=storage.url("/clip"))), given)
+    assert (len(storage.paths) <= 9, files(given)) == (True, [])
+
+
+@pytest.mark.parametrize(
+    "lie", ["bytes 5-99/100", "bytes 0-99/100", "bytes */100", "", "bytes 700000-800000/900000", "bytes x"]
+)
+async def test_a_partial_answer_that_is_not_what_was_asked_for_is_not_taken(
+    lie: str, storage: Any, event: Make, context: Make
+) -> None:
+    storage.resumable["/clip"] = Resumable(LONG, {"ETag": '"one"'}, breaks=[700_000], lie=lie)
+    given = context()
+    with pytest.raises(Retry, match="answered 206"):
+        await download(event(Output(id="1", url=storage.url("/clip"))), given)
+    assert files(given) == []
+
+
+async def test_outputs_are_captured_in_a_bucket_with_their_description(
+    storage: Any, event: Make, context: Make, records: Any, bucket: Any
+) -> None:
+    storage.put("/clip", MP4, Content_Type="video/mp4")
+    told, given = event(Output(id="1", url=storage.url("/clip"))), context(files=bucket.files)
+    await download(told, given)
+    await download(told, given)  # it is there: nothing is fetched again
+    place = records.told["1"]["place"]
+    kept = await bucket.files.read(place.rpartition("/")[2])
+    beside = json.loads(await bucket.files.read(f"{module._Wanted(told, told.outputs[0], given).name}.json"))
+    assert (kept, beside["sha256"], storage.paths) == (MP4, hashlib.sha256(MP4).hexdigest(), ["/clip"])
+    assert place.startswith("s3://captures/of/jobs/videogen_vg_tool_1_1_")
+
+
+async def test_a_bucket_that_is_down_is_tried_again_with_the_reason(
+    storage: Any, event: Make, context: Make, bucket: Any
+) -> None:
+    storage.put("/clip", MP4)
+    given = context(files=open_files("s3://there-is-none"))
+    with pytest.raises(Retry, match="cannot write to the place for files: not uploaded to s3://there-is-none"):
+        await download(event(Output(id="1", url=storage.url("/clip"))), given)
 
 
 @pytest.mark.parametrize("place", [str(Path(module.__file__).parent), "handlers"])

@@ -400,7 +400,7 @@ async def test_a_worker_that_stops_is_not_told_to_try_again(
         ({"url": "redis://x", "exchange": "A"}, "exchange is for RabbitMQ"),
         ({"url": "redis://x", "to": "{data}"}, r"there is no \{data\}: there are \{source\}, \{type\}, \{kind\}"),
         ({"url": "redis://x", "to": "{type.__class__}"}, "there is no"),
-        ({"url": "redis://x", "to": "{type!r}"}, "nothing else between the braces"),
+        ({"url": "redis://x", "to": "{type!r}"}, "stands a name, and nothing else"),
         ({"url": "redis://x", "to": "{"}, "Single '{' encountered"),
         ({"url": "redis://x", "quue": "A"}, "Extra inputs are not permitted"),
     ],
