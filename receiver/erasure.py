@@ -1,11 +1,10 @@
 """Erase all that is known of a job: in the store, and the files that were captured of it."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from .files import Files, name_at
 from .store import Store
 from .store.erasure import Subject
 
@@ -21,10 +20,10 @@ class Erased:
     busy: list[str] = field(default_factory=list)  #: jobs that cannot be erased yet, and why
 
 
-async def erase(store: Store, subjects: Sequence[Subject], *, files: Path, dry_run: bool = False) -> Erased:
+async def erase(store: Store, subjects: Sequence[Subject], *, files: Files, dry_run: bool = False) -> Erased:
     """Erase jobs, each with its files before its rows: what was cut short can be done again. Raises Unavailable.
 
-    Only files in the folder `files` are deleted.
+    Only files in `files` are deleted, and only those that are as they were captured.
     """
     told = Erased()
     for subject in subjects:
@@ -32,8 +31,8 @@ async def erase(store: Store, subjects: Sequence[Subject], *, files: Path, dry_r
         if why := await store.erasures.busy(subject):
             told.busy.append(f"{subject.source} {name}: {why}")
             continue
-        for place in await store.erasures.places(subject):
-            if await asyncio.to_thread(_remove, place, files, dry_run):
+        for place, size, sha256 in await store.erasures.captured(subject):
+            if await _remove(files, place, size, sha256, dry_run=dry_run):
                 told.files += 1
             else:
                 told.left.append(place)
@@ -46,12 +45,15 @@ async def erase(store: Store, subjects: Sequence[Subject], *, files: Path, dry_r
     return told
 
 
-def _remove(place: str, files: Path, dry_run: bool) -> bool:
-    """Delete a captured file and what is written beside it; return whether it was here."""
-    path = Path(place) if "://" not in place else None
-    if path is None or not path.resolve().is_relative_to(files.resolve()) or not path.is_file():
+async def _remove(files: Files, place: str, size: int, sha256: str, *, dry_run: bool) -> bool:
+    """Delete a captured file and its description; return whether it was here."""
+    file = name_at(files, place)
+    try:
+        if file is None or not await files.holds(file, size=size, sha256=sha256):
+            return False
+        if not dry_run:
+            await files.delete(file)
+            await files.delete(f"{file.rpartition('.')[0] or file}.json")
+    except OSError:
         return False
-    if not dry_run:
-        path.with_suffix(".json").unlink(missing_ok=True)
-        path.unlink()
     return True

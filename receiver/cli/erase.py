@@ -6,6 +6,7 @@ import typer
 
 from ..erasure import erase as erase_jobs
 from ..errors import ReceiverError
+from ..files import open_files
 from ..settings import load
 from ..store import Store
 from ..store.erasure import Subject
@@ -34,7 +35,7 @@ def erase(
     subjects = with_store(find)
     if not subjects:
         raise ReceiverError("no job is known by that: see `receiver jobs list`")
-    files = load().files
+    files = open_files(load().files)
     told = with_store(lambda store: erase_jobs(store, subjects, files=files, dry_run=dry_run))
     how = "would be erased" if dry_run else "are erased"
     console.print(

@@ -61,11 +61,12 @@ class Erasures:
         async with self._database.read() as connection:
             return await _busy(connection, subject, mine)
 
-    async def places(self, subject: Subject) -> list[str]:
-        """Return where outputs of a job are kept."""
-        query = select(outputs.c.place).where(_outputs_of(subject), outputs.c.place.is_not(None))
+    async def captured(self, subject: Subject) -> list[tuple[str, int, str]]:
+        """Return where outputs of a job are kept, each with its size and digest."""
+        query = select(outputs.c.place, outputs.c.size, outputs.c.sha256)
+        query = query.where(_outputs_of(subject), outputs.c.state == "captured").order_by(outputs.c.id)
         async with self._database.read() as connection:
-            return list((await connection.execute(query.order_by(outputs.c.id))).scalars())
+            return [(row.place, row.size or 0, row.sha256 or "") for row in await connection.execute(query)]
 
     async def count(self, subject: Subject) -> dict[str, int]:
         """Return by table how many rows `erase` would take."""

@@ -1,9 +1,12 @@
 """What an erasure takes, and what stays so that nothing comes back; on both engines."""
 
+import hashlib
+
 import pytest
 from sqlalchemy import text
 
 from receiver.erasure import erase
+from receiver.files import open_files
 from receiver.replay import Replayed, replay
 from receiver.store import Filter, NewJob, Refusal, Subject
 
@@ -45,6 +48,8 @@ async def filled(store, arrival, clock, tmp_path):
             expires_at=None,
             state="captured",
             place=str(file),
+            size=file.stat().st_size,
+            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         )
     await handled(store, clock, outcome="failed")
     return store
@@ -63,9 +68,9 @@ async def everything(store):
 async def test_all_that_is_known_of_a_job_is_gone_and_of_no_other(filled, tmp_path):
     before = await everything(filled)
     subjects = await filled.erasures.called("job_1")
-    counted = await erase(filled, subjects, files=tmp_path, dry_run=True)
+    counted = await erase(filled, subjects, files=open_files(str(tmp_path)), dry_run=True)
     assert await everything(filled) == before
-    erased = await erase(filled, subjects, files=tmp_path)
+    erased = await erase(filled, subjects, files=open_files(str(tmp_path)))
     assert erased == counted
     assert (erased.jobs, erased.files, erased.left, erased.busy) == (1, 1, [], [])
     assert erased.rows == {"events": 1, "runs": 1, "deliveries": 2, "outputs": 1, "jobs": 1}
@@ -80,7 +85,7 @@ async def test_all_that_is_known_of_a_job_is_gone_and_of_no_other(filled, tmp_pa
 
 
 async def test_no_later_copy_brings_it_back(filled, arrival, clock, tmp_path):
-    await erase(filled, await filled.erasures.called("job_1"), files=tmp_path)
+    await erase(filled, await filled.erasures.called("job_1"), files=open_files(str(tmp_path)))
     body = SECRET_WORD.encode()
     again = await filled.events.add(
         [
@@ -99,7 +104,7 @@ async def test_no_later_copy_brings_it_back(filled, arrival, clock, tmp_path):
 
 
 async def test_an_erasure_done_twice_finds_nothing(filled, tmp_path):
-    await erase(filled, await filled.erasures.called("job_1"), files=tmp_path)
+    await erase(filled, await filled.erasures.called("job_1"), files=open_files(str(tmp_path)))
     assert await filled.erasures.called("job_1") == []
 
 
@@ -116,11 +121,11 @@ async def test_what_is_not_through_is_not_erased(store, arrival, clock, tmp_path
     await store.jobs.add(NewJob(source="videogen", tool="T", job_id="job_open"))
     await store.events.add([arrival(1)])
     names = ["job_open", "job_1"]
-    told = [await erase(store, await store.erasures.called(name), files=tmp_path) for name in names]
+    told = [await erase(store, await store.erasures.called(name), files=open_files(str(tmp_path))) for name in names]
     assert [one.busy[0].split(": ")[1] for one in told] == ["it has not ended", "its handlers are at work"]
     turn = await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _e: {"log": None}, free={"log": 1})
     assert len(turn.claimed) == 1
-    running = await erase(store, await store.erasures.called("job_1"), files=tmp_path)
+    running = await erase(store, await store.erasures.called("job_1"), files=open_files(str(tmp_path)))
     assert (running.jobs, len(running.busy)) == (0, 1)
     [event] = await store.events.recent()
     assert event["state"] == "dispatched"
@@ -129,7 +134,7 @@ async def test_what_is_not_through_is_not_erased(store, arrival, clock, tmp_path
 async def test_a_run_that_waits_for_a_retry_is_erased_with_its_job(store, arrival, clock, tmp_path):
     await store.events.add([arrival(1)])
     await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _e: {"log": None}, free={"log": 0})
-    assert (await erase(store, await store.erasures.called("job_1"), files=tmp_path)).jobs == 1
+    assert (await erase(store, await store.erasures.called("job_1"), files=open_files(str(tmp_path)))).jobs == 1
     turn = await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _e: {}, free={"log": 9})
     assert turn.claimed == []
 
@@ -139,7 +144,10 @@ async def test_files_elsewhere_are_named_and_left_alone(store, arrival, clock, t
     outside.touch()
     [added] = await store.events.add([arrival(1)])
     await handled(store, clock)
-    places = [str(outside), "s3://bucket/x.wav", str(tmp_path / "files" / "gone.wav")]
+    (tmp_path / "files").mkdir()
+    changed = tmp_path / "files" / "changed.wav"
+    changed.write_text("somebody worked on it")
+    places = [str(outside), "s3://bucket/x.wav", str(tmp_path / "files" / "gone.wav"), str(changed)]
     for number, place in enumerate(places):
         await store.outputs.record(
             event_id=added.event_id,
@@ -151,7 +159,10 @@ async def test_files_elsewhere_are_named_and_left_alone(store, arrival, clock, t
             expires_at=None,
             state="captured",
             place=place,
+            size=0,
+            sha256=hashlib.sha256(b"").hexdigest(),
         )
-    erased = await erase(store, [Subject(source="videogen", job_id="job_1")], files=tmp_path / "files")
+    erased = await erase(store, [Subject(source="videogen", job_id="job_1")], files=open_files(str(tmp_path / "files")))
     assert erased.left == places
     assert outside.exists()
+    assert changed.exists()
