@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from . import meters
-from .api import Api
+from .api import PREFIX, Api
 from .dashboard import Dashboard
 from .errors import ConfigError, ReceiverError, Unavailable
 from .inbox import Inbox
@@ -77,7 +77,7 @@ class Door:
         self._pages = Starlette(
             routes=[
                 Mount(DELIVERIES, routes=[Route("/{source}", self._inbox, methods=["POST"])]),
-                *Api(store=self._store, sources=found, token=settings.admin_token).routes(),
+                Mount(PREFIX, Api(store=self._store, sources=found, token=settings.admin_token)),
                 *self._metrics.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -26,7 +26,19 @@ POLL = 1.0
 LONGEST_REST = 0.1
 
 
-def wanted(event: Event, handlers: Iterable[Handler]) -> dict[str, str | None]:
+class Wanting(Protocol):
+    """What is known of a handler wherever its code is: `Handler` here, `Reported` of workers elsewhere."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - as in `Handler`, all four
+    @property
+    def ordered(self) -> bool: ...  # noqa: D102
+    @property
+    def captures(self) -> bool: ...  # noqa: D102
+    def wants(self, event: Event) -> bool: ...  # noqa: D102
+
+
+def wanted(event: Event, handlers: Iterable[Wanting]) -> dict[str, str | None]:
     """Return the names of the handlers that want an event, each with the key by which its runs are ordered."""
     return {one.name: event.job_id if one.ordered else None for one in handlers if one.wants(event)}
 
@@ -36,7 +48,7 @@ def matched(row: Mapping[str, Any]) -> Event:
     return Event(**{name: row[name] for name in MATCHED})
 
 
-def capturing(handlers: Iterable[Handler]) -> frozenset[str]:
+def capturing(handlers: Iterable[Wanting]) -> frozenset[str]:
     """Return the names of the handlers that keep outputs."""
     return frozenset(one.name for one in handlers if one.captures)
 

@@ -134,7 +134,9 @@ def _left(left: Left) -> Iterator[Metric]:
     yield GaugeMetricFamily("receiver_backlog_age_seconds", "For how long the oldest work has been due.", age)
     runs = GaugeMetricFamily("receiver_waiting_runs", "Runs that wait, retries included.", labels=["handler"])
     due = GaugeMetricFamily(
-        "receiver_oldest_waiting_run_seconds", "For how long the first run has been due.", labels=["handler"]
+        "receiver_oldest_waiting_run_seconds",
+        "For how long the first run has been due; 0 while the handler is paused.",
+        labels=["handler"],
     )
     for handler, (count, since) in left.waiting.items():
         runs.add_metric([handler], count)

@@ -1,6 +1,8 @@
 """Events and jobs as people and handlers see them, from what the store holds."""
 
 import json
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +10,7 @@ from . import verdict
 from .errors import Unreadable
 from .events import Event, Reading, redact
 from .sources import Source, wire
-from .store import Job, Store
+from .store import Job, Store, headers_of
 
 
 async def described(store: Store, job: Job, sources: Mapping[str, Source]) -> dict[str, Any]:
@@ -76,3 +78,94 @@ def _reading(row: Mapping[str, Any], source: Source | None) -> Reading:
         return Reading(type=row["type"], data=wire.parse(row["body"]))
     except (Unreadable, ValueError, RecursionError):
         return Reading(type=row["type"])
+
+
+def event_told(row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return an event as the API and the commands tell it, with its runs. No URL in it keeps its query."""
+    event = {name: value for name, value in row.items() if name not in ("headers", "body")}
+    runs: dict[str, dict[str, Any]] = {}
+    for one in history:
+        run = runs.setdefault(one["id"], {name: one[name] for name in _RUN} | {"attempts": []})
+        if one["number"] is not None:
+            run["attempts"].append(
+                {
+                    **{name: one[name] for name in ("number", "outcome", "note")},
+                    "started_at": one["attempt_started_at"],
+                    "finished_at": one["attempt_finished_at"],
+                    "error": one["attempt_error"],
+                }
+            )
+    told = redact({**event, "headers": headers_of(row["headers"]), "runs": list(runs.values())})
+    return {**told, "data": data_of(row["body"])}
+
+
+_RUN = ("id", "handler", "state", "attempt", "due_at", "error")
+
+
+def attempts_told(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the attempts of a run as the API and the commands tell them."""
+    names = ("number", "outcome", "started_at", "finished_at", "error", "note")
+    return redact([{name: row[name] for name in names} for row in rows])
+
+
+def refusal_told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a delivery that made no event as the API and the commands tell it."""
+    told = {name: value for name, value in row.items() if name not in ("headers", "body")}
+    return {**redact({**told, "headers": headers_of(row["headers"])}), "data": data_of(row["body"])}
+
+
+def data_of(body: bytes) -> Any:
+    """Return the JSON of a body, its URLs without their queries; of one that cannot be read its beginning."""
+    try:
+        return redact(json.loads(body, parse_constant=str))
+    except (ValueError, RecursionError):
+        return {"unreadable": redact(body[:4096].decode("utf-8", "backslashreplace")), "bytes": len(body)}
+
+
+async def endpoints_told(store: Store) -> list[dict[str, Any]]:
+    """Return the registered webhooks as the API and the commands tell them."""
+    secrets = {(one.source, one.endpoint_id): one.last4 for one in await store.endpoints.secrets()}
+    heard = await store.endpoints.last_heard()
+    return [
+        {
+            **{name: getattr(one, name) for name in ("id", "source", "description", "created_at")},
+            "url": redact(one.url),
+            "events": list(one.events),
+            "secret_last4": secrets.get((one.source, one.id)),
+            "heard_at": heard.get(one.source),
+        }
+        for one in await store.endpoints.live()
+    ]
+
+
+async def handlers_told(store: Store) -> list[dict[str, Any]]:
+    """Return the handlers as the API and the commands tell them."""
+    counts = await store.tally.over(since=time.time() - 3540, step=60)
+    hour: dict[str, Counter[str]] = {}
+    for count in counts:
+        for name, outcomes in count.attempts.items():
+            hour.setdefault(name, Counter()).update(outcomes)
+    return [{**row, "last_hour": dict(hour.get(row["name"], {}))} for row in await store.handlers.list()]
+
+
+async def stats_told(store: Store, *, since: float, step: float) -> dict[str, Any]:
+    """Return how it goes, with the counts of each span of `step` seconds since then."""
+    left = await store.backlog.left()
+    jobs: dict[str, dict[str, int]] = {}
+    for (source, state), number in left.open_jobs.items():
+        jobs.setdefault(source, {})[state] = number
+    return {
+        "backlog_age": max([left.event_age, *(age for _, age in left.waiting.values())]),
+        "waiting": {handler: number for handler, (number, _) in left.waiting.items()},
+        "running": left.running,
+        "open_jobs": jobs,
+        "recovered": left.recovered,
+        "heard": await store.endpoints.last_heard(),
+        "counts": [
+            {
+                **{name: getattr(count, name) for name in ("at", "events", "duplicates", "refused")},
+                **{outcome: count.ended(outcome) for outcome in ("done", "retry", "failed", "lost")},
+            }
+            for count in await store.tally.over(since=since, step=step)
+        ],
+    }

@@ -138,7 +138,7 @@ async def _report(store: Store, handlers: Sequence[Handler], worker: str) -> Non
 
 def reported(handler: Handler) -> Reported:
     """Return what the store is told of a handler."""
-    names = ("name", "source", "tool", "retries", "timeout", "concurrency", "ordered", "place")
+    names = ("name", "source", "tool", "retries", "timeout", "concurrency", "ordered", "captures", "place")
     return Reported(events=handler.patterns, **{name: getattr(handler, name) for name in names})
 
 

@@ -72,6 +72,19 @@ async def test_what_is_left_is_told_by_handler_source_and_age(database_url, cloc
     assert left.open_jobs == {("videogen", "waiting"): 1}
 
 
+async def test_runs_of_a_paused_handler_are_counted_and_are_not_late(database_url, clock):
+    store = Store(database_url, clock=clock)
+    await store.events.add([arrival(1, clock)])
+    wanted = {"paused": None, "other": None}
+    await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: wanted, free={"log": 0})
+    await store.runs.pause("paused")
+    clock.turn(60)
+    left = await store.backlog.left()
+    await store.close()
+    assert left.waiting["paused"] == (1, 0.0)
+    assert left.waiting["other"] == (1, 60.0)
+
+
 async def test_the_page_is_what_prometheus_reads(database_url, clock):
     door = Door(Settings(database_url=database_url, admin_token=TOKEN), dispatch=False)
     async with door.open():

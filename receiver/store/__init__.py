@@ -16,7 +16,7 @@ from .ledger import NewJob
 from .migrations import check, migrate
 from .outputs import Outputs
 from .page import Page
-from .replay import Replays
+from .replay import STEP, Replays
 from .retention import Retention
 from .runs import RunFilter, Runs
 from .sessions import Sessions
@@ -27,6 +27,7 @@ from .wakeups import Wakeups
 __all__ = [
     "MATCHED",
     "REPORT",
+    "STEP",
     "Added",
     "Arrival",
     "Backlog",

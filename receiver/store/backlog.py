@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from .database import Database
-from .tables import events, jobs, runs
+from .tables import events, jobs, pauses, runs
 
 #: Seconds before their URLs expire in which outputs should have been captured.
 URGENT = 900
@@ -16,7 +16,8 @@ class Left:
     """What is left to do at one instant. Ages are seconds."""
 
     event_age: float  # of the oldest event that has no runs yet; 0 without one
-    waiting: dict[str, tuple[int, float]]  # by handler: runs, and for how long the first has been due; 0 if none is
+    #: by handler: runs, and for how long the first has been due; 0 if none is, or if the handler is paused
+    waiting: dict[str, tuple[int, float]]
     running: int
     open_jobs: dict[tuple[str, str], int]  # by source and state
     expiring: dict[str, int]  # by handler: runs whose outputs expire within URGENT, or did, and are not captured
@@ -41,6 +42,7 @@ class Backlog:
             now = await self._database.now(connection)
             received_at = (await connection.execute(oldest)).scalar()
             due = (await connection.execute(waiting.group_by(runs.c.handler))).all()
+            paused = set((await connection.execute(select(pauses.c.handler))).scalars())
             busy = (await connection.execute(running)).scalar_one()
             unended = (await connection.execute(open_jobs.group_by(jobs.c.source, jobs.c.state))).all()
             urgent = late.where(runs.c.expires_at.between(now - URGENT, now + URGENT)).group_by(runs.c.handler)
@@ -48,7 +50,9 @@ class Backlog:
             found = (await connection.execute(recovered.group_by(events.c.source))).all()
         return Left(
             event_age=0.0 if received_at is None else max(0.0, now - received_at),
-            waiting={handler: (count, max(0.0, now - first)) for handler, count, first in due},
+            waiting={
+                handler: (count, 0.0 if handler in paused else max(0.0, now - first)) for handler, count, first in due
+            },
             running=busy,
             open_jobs={(source, state): count for source, state, count in unended},
             expiring=dict(tuple(row) for row in expiring),

@@ -4,19 +4,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select
+from sqlalchemy import and_, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..ids import first_id, new_id
+from ..ids import new_id
 from .database import Database
 from .filter import Filter
 from .ingest import COLUMNS, Ingest, Row
 from .page import PATIENCE, Looking, Page
 from .tables import attempts, deliveries, events, runs
 from .text import storable
-
-#: Seconds that lie at most between the receipt of an event and the making of its id.
-LATEST = 120.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,7 +119,11 @@ class Events:
     async def get(self, event_id: str) -> dict[str, Any] | None:
         """Return one event with all columns."""
         async with self._database.read() as connection:
-            row = (await connection.execute(select(events).where(events.c.id == event_id))).mappings().one_or_none()
+            row = (
+                (await connection.execute(select(events).where(events.c.id == storable(event_id))))
+                .mappings()
+                .one_or_none()
+            )
             return dict(row) if row else None
 
     async def some(self, event_ids: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -140,7 +141,7 @@ class Events:
         looking = Looking(
             query=select(*(column for column in events.c if column.name not in ("headers", "body"))),
             id=events.c.id,
-            base=_received(wanted),
+            base=wanted.received(),
             narrow=wanted.clauses(),
             exact=wanted.id is not None or wanted.job_id is not None or wanted.state == "waiting",
         )
@@ -209,16 +210,6 @@ class Events:
         )
         async with self._database.read() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
-
-
-def _received(wanted: Filter) -> list[ColumnElement[bool]]:
-    """Return between which ids those are that were received in the filter's time."""
-    found = []
-    if wanted.since is not None:
-        found.append(events.c.id >= first_id("evt", wanted.since))  # an id is made after receipt
-    if wanted.until is not None:
-        found.append(events.c.id < first_id("evt", wanted.until + LATEST))
-    return found
 
 
 def _event_row(arrival: Arrival) -> Row:

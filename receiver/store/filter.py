@@ -8,8 +8,12 @@ from sqlalchemy import Boolean, ColumnElement, LargeBinary, literal, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from ..ids import first_id
 from .tables import events
 from .text import storable
+
+#: Seconds that lie at most between the receipt of an event and the making of its id.
+LATEST = 120.0
 
 
 class _Holds(FunctionElement[bool]):
@@ -61,6 +65,15 @@ class Filter:
             found.append(events.c.received_at < self.until)
         if self.text:
             found.append(holds(events.c.body, self.text))
+        return found
+
+    def received(self) -> list[ColumnElement[bool]]:
+        """Return between which ids those lie that were received in this time: ids sort by it."""
+        found = []
+        if self.since is not None:
+            found.append(events.c.id >= first_id("evt", self.since))  # an id is made after receipt
+        if self.until is not None:
+            found.append(events.c.id < first_id("evt", self.until + LATEST))
         return found
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from sqlalchemy import RowMapping, func, select
@@ -31,13 +31,15 @@ class Reported:
     timeout: float
     concurrency: int
     ordered: bool
+    captures: bool
     place: str
 
     @classmethod
     def of(cls, row: RowMapping) -> Self:
         """Return the handler of a row."""
         values = {name: row[name] for name in cls.__dataclass_fields__}
-        return cls(**values | {"events": tuple(json.loads(row["events"])), "ordered": bool(row["ordered"])})
+        values |= {name: bool(row[name]) for name in ("ordered", "captures")}
+        return cls(**values | {"events": tuple(json.loads(row["events"]))})
 
     def wants(self, event: Event) -> bool:
         """Whether this event is for this handler."""
@@ -122,16 +124,12 @@ def percentiles(values: Sequence[float]) -> dict[str, float] | None:
 
 
 def _row(one: Reported) -> dict[str, Any]:
-    return asdict(one) | {"events": json.dumps(one.events), "ordered": int(one.ordered)}
+    return asdict(one) | {"events": json.dumps(one.events), "ordered": int(one.ordered), "captures": int(one.captures)}
 
 
 def _told(row: RowMapping | None, now: float) -> dict[str, Any]:
     if row is None:
-        unknown = dict.fromkeys(("source", "tool", "retries", "timeout", "concurrency", "ordered", "place", "seen_at"))
-        return {"there": False, "events": [], **unknown}
-    return {
-        "there": row["seen_at"] >= now - THERE,
-        "events": json.loads(row["events"]),
-        **{name: row[name] for name in ("source", "tool", "retries", "timeout", "concurrency", "place", "seen_at")},
-        "ordered": bool(row["ordered"]),
-    }
+        unknown = [field.name for field in fields(Reported) if field.name not in ("name", "events")]
+        return {"there": False, "seen_at": None, "events": [], **dict.fromkeys(unknown)}
+    told = asdict(Reported.of(row))
+    return told | {"there": row["seen_at"] >= now - THERE, "seen_at": row["seen_at"], "events": list(told["events"])}

@@ -114,7 +114,8 @@ class Jobs:
 
     async def get(self, id: str) -> Job | None:
         """Return a job by our id or its provider's; of two with the same, the newest."""
-        query = select(jobs).where(or_(jobs.c.id == id, jobs.c.job_id == id)).order_by(jobs.c.id.desc()).limit(1)
+        mine = or_(jobs.c.id == storable(id), jobs.c.job_id == storable(id))
+        query = select(jobs).where(mine).order_by(jobs.c.id.desc()).limit(1)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         return Job.of(row) if row else None

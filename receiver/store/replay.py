@@ -1,6 +1,7 @@
 """Running handlers again on the events that a filter means."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, func, select, update
@@ -8,11 +9,24 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from .database import Database
 from .filter import Filter
+from .page import SLICE
 from .tables import events, runs
+from .text import storable
 from .turn import MATCHED, run_row
 
 #: Events or runs changed in one transaction: short enough that no delivery waits for it.
 STEP = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Some events with what handlers choose by, oldest first, and after which id the next step begins; None at the end.
+
+    Many steps may have no events: those looked at were not meant.
+    """
+
+    rows: list[dict[str, Any]]
+    last: str | None
 
 
 class Replays:
@@ -22,26 +36,29 @@ class Replays:
         self._database = database
         self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
 
-    async def matching(self, filter: Filter) -> AsyncIterator[list[dict[str, Any]]]:
-        """Yield the events that are meant, oldest first, in steps, with what handlers choose by.
+    async def matching(self, filter: Filter, *, after: str = "") -> AsyncIterator[Step]:
+        """Yield the events that are meant and came after the one with that id, oldest first, in steps.
 
         Those in quarantine, or erased, are left out: no handler could read them.
         """
-        last = ""
-        while True:
-            query = (
-                select(*(events.c[name] for name in MATCHED))
-                .where(*filter.clauses(), events.c.state.not_in(("quarantined", "erased")), events.c.id > last)
-                .order_by(events.c.id)
-                .limit(STEP)
-            )
-            async with self._database.read() as connection:
-                found = [dict(row) for row in (await connection.execute(query)).mappings()]
-            if found:
-                yield found
-            if len(found) < STEP:
-                return
-            last = found[-1]["id"]
+        last: str | None = after
+        while last is not None:
+            step = await self._step(filter, last)
+            yield step
+            last = step.last
+
+    async def _step(self, filter: Filter, after: str) -> Step:
+        exact = filter.id is not None or filter.job_id is not None
+        later = [events.c.id > after, *filter.received()]
+        slices = select(events.c.id).where(*later).order_by(events.c.id).offset(SLICE - 1).limit(1)
+        query = select(*(events.c[name] for name in MATCHED)).where(*later, *filter.clauses())
+        query = query.where(events.c.state.not_in(("quarantined", "erased"))).order_by(events.c.id).limit(STEP)
+        async with self._database.read() as connection:
+            end = None if exact else (await connection.execute(slices)).scalar_one_or_none()
+            if end is not None:
+                query = query.where(events.c.id <= end)
+            found = [dict(row) for row in (await connection.execute(query)).mappings()]
+        return Step(rows=found, last=found[-1]["id"] if len(found) == STEP else end)
 
     async def again(self, pairs: Sequence[tuple[str, str, str | None]], *, captures: Collection[str] = ()) -> int:
         """Let handlers run on events, given as event id, handler and order key; return how many start.
@@ -75,19 +92,27 @@ class Replays:
 
     async def retry_failed(self, filter: Filter, *, handler: str | None = None) -> int:
         """Let failed runs start again with all their attempts, in steps; return how many."""
-        total = 0
+        total, after = 0, ""
         while True:
-            some = select(runs.c.id).where(*_failed(filter, handler)).limit(STEP)
-            async with self._database.write() as connection:
-                now = await self._database.now(connection)
-                again = update(runs).where(runs.c.id.in_(some.scalar_subquery()))
-                values = {"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None}
-                changed = (await connection.execute(again.values(values))).rowcount
-            total += changed
-            if changed < STEP:
+            changed = await self.retry_some(filter, handler=handler, after=after)
+            total += len(changed)
+            if len(changed) < STEP:
                 return total
+            after = changed[-1]
+
+    async def retry_some(self, filter: Filter, *, handler: str | None = None, after: str = "") -> list[str]:
+        """Let the next STEP failed runs after the one with that id start again; return their ids, in order.
+
+        Whoever goes on after the last of them meets no run twice, also if it fails again at once.
+        """
+        some = select(runs.c.id).where(*_failed(filter, handler), runs.c.id > after).order_by(runs.c.id).limit(STEP)
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            again = update(runs).where(runs.c.id.in_(some.scalar_subquery()))
+            values = {"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None}
+            return sorted((await connection.execute(again.values(values).returning(runs.c.id))).scalars())
 
 
 def _failed(filter: Filter, handler: str | None) -> list[ColumnElement[bool]]:
     meant = exists().where(events.c.id == runs.c.event_id, *filter.clauses())
-    return [runs.c.state == "failed", meant, *([runs.c.handler == handler] if handler else [])]
+    return [runs.c.state == "failed", meant, *([runs.c.handler == storable(handler)] if handler else [])]

@@ -180,14 +180,20 @@ class Runs:
     async def get(self, id: str) -> dict[str, Any] | None:
         """Return one run with its event's source, type and job."""
         async with self._database.read() as connection:
-            row = (await connection.execute(_SHOWN.where(runs.c.id == id))).mappings().one_or_none()
+            row = (await connection.execute(_SHOWN.where(runs.c.id == storable(id)))).mappings().one_or_none()
             return dict(row) if row else None
+
+    async def attempts(self, id: str) -> list[dict[str, Any]]:
+        """Return the attempts of a run, in order."""
+        query = select(attempts).where(attempts.c.run_id == storable(id)).order_by(attempts.c.id)
+        async with self._database.read() as connection:
+            return [dict(row) for row in (await connection.execute(query)).mappings()]
 
     async def retry(self, id: str) -> bool:
         """Let a run that has ended start again, with all its attempts; False if there is no such run."""
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            ended = update(runs).where(runs.c.id == id, runs.c.finished_at.is_not(None))
+            ended = update(runs).where(runs.c.id == storable(id), runs.c.finished_at.is_not(None))
             values = {"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None, "error": None}
             return (await connection.execute(ended.values(values))).rowcount == 1
 
@@ -195,7 +201,7 @@ class Runs:
         """Let a waiting run fail for good; False if no run of this id waits."""
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            waiting = update(runs).where(runs.c.id == id, runs.c.state == "waiting")
+            waiting = update(runs).where(runs.c.id == storable(id), runs.c.state == "waiting")
             values = {"state": "failed", "finished_at": now, "error": "given up by hand"}
             return (await connection.execute(waiting.values(values))).rowcount == 1
 

@@ -157,6 +157,7 @@ handlers = Table(
     Column("timeout", Double, nullable=False),
     Column("concurrency", Integer, nullable=False),
     Column("ordered", Integer, nullable=False),
+    Column("captures", Integer, nullable=False),
     Column("place", Text, nullable=False),
     Column("worker", Text, nullable=False),  # who told last
     Column("seen_at", Double, nullable=False),

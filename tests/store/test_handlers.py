@@ -24,6 +24,7 @@ def reported(name, **changes):
         "timeout": 60.0,
         "concurrency": 8,
         "ordered": False,
+        "captures": False,
         "place": f"handlers.{name}:{name}",
     }
     return Reported(name=name, **values | changes)

@@ -40,7 +40,7 @@ async def test_handlers_that_capture_nothing_get_their_runs_in_the_order_they_ca
 async def test_a_replay_is_as_urgent_as_its_event(store, arrival, clock):
     await store.events.add([arrival(1, expires_at=clock() + 900), arrival(2, expires_at=clock() + 60)])
     await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {}, free={})
-    rows = [row async for step in store.replays.matching(Filter()) for row in step]
+    rows = [row async for step in store.replays.matching(Filter()) for row in step.rows]
     await store.replays.again([(row["id"], "download", None) for row in rows], captures=("download",))
     assert await claim(store, {"download": 1}) == ["job_2"]
 

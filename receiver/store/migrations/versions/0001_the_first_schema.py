@@ -161,6 +161,7 @@ def upgrade() -> None:
         sa.Column("timeout", sa.Double(), nullable=False),
         sa.Column("concurrency", sa.Integer(), nullable=False),
         sa.Column("ordered", sa.Integer(), nullable=False),
+        sa.Column("captures", sa.Integer(), nullable=False),
         sa.Column("place", sa.Text(), nullable=False),
         sa.Column("worker", sa.Text(), nullable=False),
         sa.Column("seen_at", sa.Double(), nullable=False),

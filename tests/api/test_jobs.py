@@ -2,47 +2,18 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 
-import httpx
 import pytest
 from sqlalchemy import event
 
-from receiver import api
-from receiver.app import Door
+from receiver.api import call, jobs
 from receiver.recall import all_described
 from receiver.settings import Settings
-from receiver.store import NewJob, Store
+from receiver.store import NewJob
 
-TOKEN = "a-token-that-is-long-enough"
+from .conftest import TOKEN, opened
+
 SOUND = {"source": "videogen", "tool": "generate-sound-effect", "parameters": {"prompt": "rain"}}
-
-
-@asynccontextmanager
-async def opened(database_url, token=TOKEN):
-    settings = Settings(database_url=database_url, admin_token=token)
-    door = Door(settings, dispatch=False)
-    async with door.open():
-        client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(door.app),
-            base_url="http://receiver/api/v1",
-            headers={"authorization": f"Bearer {token}"},
-        )
-        async with client:
-            yield client
-
-
-@pytest.fixture
-async def client(database_url):
-    async with opened(database_url) as made:
-        yield made
-
-
-@pytest.fixture
-async def ledger(database_url):
-    store = Store(database_url)
-    yield store
-    await store.close()
 
 
 async def end(store, id, standing="succeeded"):
@@ -104,7 +75,7 @@ async def test_what_cannot_be_meant_is_refused_with_the_reason_and_kept_nowhere(
 
 async def test_what_is_no_json_or_too_large_is_refused(client):
     assert (await client.post("/jobs", content=b"{")).status_code == 422
-    assert (await client.post("/jobs", content=b"x" * (api.LARGEST + 1))).status_code == 413
+    assert (await client.post("/jobs", content=b"x" * (call.LARGEST + 1))).status_code == 413
 
 
 @pytest.mark.parametrize("header", [None, "Bearer wrong", f"Basic {TOKEN}", "Bearer", "Bearer \N{SNOWMAN}"])
@@ -161,7 +132,7 @@ async def test_changes_are_told_as_they_come_until_the_end(client, ledger):
 
 
 async def test_only_so_many_may_wait_at_once(client, ledger, monkeypatch):
-    monkeypatch.setattr(api, "WATCHERS", 0)
+    monkeypatch.setattr(jobs, "WATCHERS", 0)
     id = await tracked(ledger)
     for path in (f"/jobs/{id}?wait=5", f"/jobs/{id}/events"):
         assert (await client.get(path)).status_code == 503
@@ -170,7 +141,7 @@ async def test_only_so_many_may_wait_at_once(client, ledger, monkeypatch):
 async def test_listings_come_in_pages_newest_first(client):
     made = [(await client.post("/jobs", json=SOUND)).json()["id"] for _ in range(3)]
     first = (await client.get("/jobs?limit=2")).json()
-    second = (await client.get(f"/jobs?limit=2&before={first['next']}")).json()
+    second = (await client.get(f"/jobs?limit=2&cursor={first['next']}")).json()
     assert [job["id"] for job in first["jobs"] + second["jobs"]] == made[::-1]
     assert second["next"] is None
     assert (await client.get("/jobs?state=open&source=videogen&tool=GENERATE_SOUND_EFFECT")).json()["jobs"]

@@ -1,0 +1,108 @@
+"""The API, `/api/v1`: everything that applications, the commands and the pages do.
+
+Every request needs `Authorization: Bearer $RECEIVER_ADMIN_TOKEN`. Errors are `application/problem+json`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from pydantic import SecretStr, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from .. import __version__, access
+from ..errors import BadParameters, NoAccess, Unavailable
+from ..sources import Source
+from ..store import Store
+from .call import Call
+from .document import document
+from .events import EventCalls, There
+from .handlers import HandlerCalls
+from .jobs import JobCalls
+from .problem import Answer, Problem, problem, told
+from .runs import RunCalls
+
+log = structlog.get_logger(__name__)
+
+#: Where it is mounted.
+PREFIX = "/api/v1"
+
+
+class Api:
+    """The ASGI app of the API, to be mounted at PREFIX.
+
+    `there` tells which handlers a replay may run; those that workers told of, if nobody says otherwise.
+    """
+
+    def __init__(
+        self, *, store: Store, sources: Mapping[str, Source], token: SecretStr | None, there: There | None = None
+    ) -> None:
+        self._token = token
+        calls = [
+            *EventCalls(store, there or store.handlers.there).calls(),
+            *RunCalls(store).calls(),
+            *JobCalls(store, sources).calls(),
+            *HandlerCalls(store).calls(),
+        ]
+        self._document = document(calls, prefix=PREFIX, version=__version__)
+        by_path: dict[str, dict[str, Call]] = {}
+        for call in calls:
+            by_path.setdefault(call.path, {})[call.method] = call
+        routes = [Route(path, _by_method(methods), methods=list(methods)) for path, methods in by_path.items()]
+        routes.append(Route("/openapi.json", self._show_document))
+        self._router = Router(routes, redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        answer = self._answer(scope)
+        await answer(scope, receive, send)
+
+    def _answer(self, scope: Scope) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        try:
+            access.check(Request(scope), self._token)
+        except NoAccess as refused:
+            return problem(refused.status, str(refused), headers=refused.headers)
+        return self._routed
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self  # so that the router raises what it does not know
+        try:
+            await self._router(scope, receive, send)
+        except HTTPException as error:
+            detail = _NO_PATH if error.status_code == 404 else f"this path answers to {_allowed(error)}"
+            await problem(error.status_code, detail, headers=error.headers)(scope, receive, send)
+
+    async def _show_document(self, _request: Request) -> Response:
+        return Answer(self._document)
+
+
+_NO_PATH = "there is nothing here: see /api/v1/openapi.json"
+
+
+def _allowed(error: HTTPException) -> str:
+    return (error.headers or {}).get("Allow", "other methods")
+
+
+def _by_method(calls: Mapping[str, Call]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        call = calls["GET" if request.method == "HEAD" else request.method]
+        try:
+            return await call(request)
+        except ValidationError as error:
+            return problem(422, told(error))
+        except BadParameters as error:
+            return problem(422, str(error))
+        except Problem as error:
+            return problem(error.status, str(error), headers=error.headers)
+        except Unavailable as error:
+            return problem(503, "the store does not answer", headers={"retry-after": str(error.retry_after)})
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception:
+            log.exception("api_failed", method=request.method, path=call.path)
+            return problem(500, "something is wrong here; it is in the log")
+
+    return answer

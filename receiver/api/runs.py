@@ -1,0 +1,110 @@
+"""Calls about runs."""
+
+import time
+from typing import Any
+
+from ..events import redact
+from ..recall import attempts_told
+from ..store import STEP, Filter, RunFilter, Store
+from . import models
+from .call import Call, Said
+from .events import PATIENCE
+from .problem import Problem
+
+
+class RunCalls:
+    """Runs: find, show, retry, give up."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def calls(self) -> list[Call]:
+        """Return what is answered."""
+        return [
+            Call(
+                method="GET",
+                path="/runs",
+                does=self._list,
+                summary="List runs, failed ones first",
+                query=models.RunsQuery,
+                answer=models.RunsAnswer,
+            ),
+            Call(
+                method="POST",
+                path="/runs/retry",
+                does=self._retry_many,
+                summary="Start all failed runs that match again, for a second; go on with `next`",
+                body=models.RetryManyBody,
+                answer=models.RetryAnswer,
+                refuses=(413,),
+            ),
+            Call(
+                method="GET",
+                path="/runs/{id}",
+                does=self._show,
+                summary="Show a run with its attempts",
+                answer=models.RunAnswer,
+                refuses=(404,),
+            ),
+            Call(
+                method="POST",
+                path="/runs/{id}/retry",
+                does=self._retry,
+                summary="Start a run that has ended again",
+                answer=models.RunAnswer,
+                refuses=(404, 409),
+            ),
+            Call(
+                method="POST",
+                path="/runs/{id}/give-up",
+                does=self._give_up,
+                summary="Let a run that waits fail for good",
+                answer=models.RunAnswer,
+                refuses=(404, 409),
+            ),
+        ]
+
+    async def _list(self, said: Said) -> Any:
+        meant = RunFilter(**said.query.model_dump(exclude={"cursor", "limit"}))
+        page = await self._store.runs.page(meant, cursor=said.query.cursor, limit=said.query.limit)
+        return {"runs": redact([_row(row) for row in page.rows]), "next": page.next}
+
+    async def _show(self, said: Said) -> Any:
+        return await self._run(said.id)
+
+    async def _retry(self, said: Said) -> Any:
+        if not await self._store.runs.retry(said.id):
+            run = await self._run(said.id)
+            raise Problem(409, f"the run is {run['state']}: only one that has ended starts again")
+        return await self._run(said.id)
+
+    async def _give_up(self, said: Said) -> Any:
+        if not await self._store.runs.give_up(said.id):
+            run = await self._run(said.id)
+            raise Problem(409, f"the run is {run['state']}: only one that waits can be given up")
+        return await self._run(said.id)
+
+    async def _retry_many(self, said: Said) -> Any:
+        meant, handler = Filter(**said.body.events.model_dump()), said.body.handler
+        if said.body.dry_run:
+            return {"runs": await self._store.replays.failed(meant, handler=handler), "next": None}
+        until, total, last = time.monotonic() + PATIENCE, 0, said.body.cursor or ""
+        while True:
+            changed = await self._store.replays.retry_some(meant, handler=handler, after=last)
+            total += len(changed)
+            if len(changed) < STEP:
+                return {"runs": total, "next": None}
+            last = changed[-1]
+            if time.monotonic() > until:
+                return {"runs": total, "next": last}
+
+    async def _run(self, id: str) -> dict[str, Any]:
+        run = await self._store.runs.get(id)
+        if run is None:
+            raise Problem(404, "no run has this id")
+        tries = attempts_told(await self._store.runs.attempts(id))
+        return {**redact(_row(run)), "attempts": tries}
+
+
+def _row(run: dict[str, Any]) -> dict[str, Any]:
+    return {name: run[name] for name in models.RunRow.model_fields}

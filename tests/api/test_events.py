@@ -1,0 +1,247 @@
+"""Events, runs, handlers and refusals over the API."""
+
+import json
+import time
+
+import pytest
+
+from receiver.api import call
+from receiver.ids import first_id
+from receiver.store import Arrival, Endpoint, Finished, NewJob, Refusal, Reported
+
+from .conftest import TOKEN, opened
+
+BODY = {
+    "event": "tool_execution.succeeded",
+    "results": [{"downloadUrl": "https://s.example/f.mp4?X-Signature=hunter2"}],
+    "odd": ["=HYPERLINK(1)", "a\r\nb", "\ud800", "<script>"],
+}
+
+
+def arrival(number=1, **changes):
+    values = {
+        "source": "videogen",
+        "type": "tool_execution.succeeded",
+        "kind": "job.succeeded",
+        "job_id": f"job_{number}",
+        "road": "webhook",
+        "received_at": time.time(),
+        "occurred_at": 1.0,
+        "headers": "webhook-id: m1\nx-url: https://s.example/?sig=hunter2",
+        "body": json.dumps(BODY).encode(),
+        "message_id": f"msg_{number}",
+    }
+    return Arrival(**values | changes)
+
+
+def reported(name, **changes):
+    limits = {"retries": 8, "timeout": 60.0, "concurrency": 8, "ordered": False, "captures": False}
+    return Reported(**{"name": name, "events": ("*",), "source": None, "tool": None, "place": "x", **limits, **changes})
+
+
+async def handle(store, outcome="failed", count=50, names=("log",)):
+    """End the runs of all waiting events."""
+    common = {"worker": "w", "lease": 30, "wanted": lambda _event: dict.fromkeys(names)}
+    free = dict.fromkeys(names, count)
+    claimed = (await store.runs.turn(**common, free=free, finished=[])).claimed
+    finished = [
+        Finished(run=one, outcome=outcome, finished_at=time.time(), error="at https://x.example/?sig=hunter2")
+        for one in claimed
+    ]
+    await store.runs.turn(**common, free={}, finished=finished)
+
+
+async def test_events_are_found_and_shown_without_a_signature(client, ledger):
+    added = [one.event_id for one in await ledger.events.add([arrival(number) for number in range(3)])]
+    await handle(ledger)
+    first = (await client.get("/events", params={"limit": 2, "text": "HYPERLINK", "since": time.time() - 60})).json()
+    rest = (await client.get("/events", params={"limit": 2, "cursor": first["next"]})).json()
+    assert [row["id"] for row in first["events"] + rest["events"]] == added[::-1]
+    assert rest["next"] is None
+    assert (await client.get("/events", params={"job_id": "job_1"})).json()["events"][0]["id"] == added[1]
+    answer = await client.get(f"/events/{added[0]}")
+    event = answer.json()
+    assert "hunter2" not in answer.text
+    assert answer.text.isascii()
+    assert event["data"]["odd"] == BODY["odd"]
+    assert event["headers"]["webhook-id"] == "m1"
+    assert [(one["outcome"], one["number"]) for one in event["runs"][0]["attempts"]] == [("failed", 1)]
+
+
+async def test_whatever_a_body_holds_its_event_can_be_shown(client, ledger):
+    bodies = [b"\xff", b'{"n": NaN, "m": 1e999}', b"[" * 10_000, b"9" * 5000, b"", b'"\\ud800"']
+    for added in await ledger.events.add([arrival(number, body=body) for number, body in enumerate(bodies)]):
+        answer = await client.get(f"/events/{added.event_id}")
+        assert answer.status_code == 200
+        json.loads(answer.text, parse_constant=pytest.fail)
+
+
+ODD = [
+    ("/events?limit=0", 422),
+    ("/events?limit=1001", 422),
+    ("/events?cursor=evt_1", 422),
+    (f"/events?cursor={'9' * 5000}", 422),
+    ("/events?since=nan", 422),
+    ("/events?since=1e300", 422),
+    ("/events?colour=red", 422),
+    ("/events?state=gone", 422),
+    ("/runs?cursor=evt_" + "0" * 32, 422),
+    ("/events?type=a%00b", 200),
+    ("/events?text=%00", 200),
+    ("/events?job_id=%ff%fe", 200),
+    ("/events?source=%E2%98%83", 200),
+    ("/runs?handler=%00", 200),
+    ("/refused?reason=%00", 200),
+    ("/jobs?tool=%00", 200),
+    ("/events/evt_%00", 404),
+    ("/events/%2e%2e%2f%2e%2e", 404),
+    ("/runs/%00", 404),
+    ("/refused/%00", 404),
+    ("/jobs/%00", 404),
+    ("/nothing", 404),
+    ("/events/", 404),
+    ("/../../healthz", 200),
+]
+
+
+async def test_odd_requests_are_answered_not_obeyed(client):
+    for path, status in ODD:
+        answer = await client.get(path)
+        assert answer.status_code == status, path
+        if status >= 400:
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["status"] == status
+            assert answer.json()["detail"]
+
+
+async def test_a_wrong_method_is_told_which_are_right(client):
+    answer = await client.delete("/jobs")
+    assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert set(answer.headers["allow"].split(", ")) >= {"GET", "POST"}
+
+
+async def test_nothing_of_the_api_answers_without_the_token(database_url):
+    async with opened(database_url) as client:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"cookie": f"session={TOKEN}"}):
+            client.headers.pop("authorization", None)
+            for path in ("/events", "/openapi.json", "/nothing", "/stats"):
+                answer = await client.get(path, headers=headers)
+                assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+
+
+async def test_an_event_is_replayed_by_the_handlers_that_workers_told_of(client, ledger):
+    [added] = await ledger.events.add([arrival()])
+    await handle(ledger)
+    path = f"/events/{added.event_id}/replay"
+    assert (await client.post(path, json={})).status_code == 409
+    await ledger.handlers.report([reported("log"), reported("mail", events=("job.failed",))], worker="w")
+    assert (await client.post(path, json={"dry_run": True})).json() == {"events": 1, "runs": 1, "next": None}
+    assert (await client.post(path, json={"handlers": ["nobody"]})).status_code == 409
+    assert (await client.post(path, json={"handlers": ["mail"]})).json()["runs"] == 0
+    assert (await client.post("/events/evt_none/replay", json={})).status_code == 404
+    assert await ledger.runs.counts() == {"failed": 1}
+    assert (await client.post(path, json={})).json()["runs"] == 1
+    assert await ledger.runs.counts() == {"waiting": 1}
+
+
+async def test_all_events_that_match_are_replayed_after_a_dry_run(client, ledger, monkeypatch):
+    await ledger.events.add([arrival(number, kind="job.failed" if number else None) for number in range(4)])
+    [bad] = await ledger.events.add([arrival(9, reason="not JSON")])
+    await handle(ledger, "done")
+    await ledger.handlers.report([reported("log")], worker="w")
+    wish = {"events": {"kind": "job.failed"}, "dry_run": True}
+    assert (await client.post("/events/replay", json=wish)).json() == {"events": 3, "runs": 3, "next": None}
+    assert await ledger.runs.counts() == {"done": 4}
+    assert (await client.post("/events/replay", json=wish | {"dry_run": False})).json()["runs"] == 3
+    assert await ledger.runs.counts() == {"done": 1, "waiting": 3}
+    assert (await client.post("/events/replay", json={})).status_code == 422
+    assert (await client.post(f"/events/{bad.event_id}/replay", json={})).status_code == 409
+
+
+async def test_runs_are_listed_failed_first_retried_and_given_up(client, ledger):
+    await ledger.events.add([arrival(1), arrival(2)])
+    await handle(ledger)
+    [one, two] = (await client.get("/runs?state=failed&handler=log")).json()["runs"]
+    assert (one["job_id"], one["state"]) == ("job_2", "failed")
+    assert "hunter2" not in json.dumps(one)
+    assert (await client.post(f"/runs/{two['id']}/give-up")).status_code == 409
+    retried = await client.post(f"/runs/{two['id']}/retry")
+    assert (retried.json()["state"], len(retried.json()["attempts"])) == ("waiting", 1)
+    assert (await client.post(f"/runs/{two['id']}/retry")).status_code == 409
+    assert [run["id"] for run in (await client.get("/runs")).json()["runs"]] == [one["id"], two["id"]]
+    assert (await client.post(f"/runs/{two['id']}/give-up")).json()["error"] == "given up by hand"
+    assert (await client.post("/runs/none/retry")).status_code == 404
+    assert (await client.post("/runs/retry", json={"dry_run": True})).json() == {"runs": 2, "next": None}
+    wish = {"events": {"job_id": "job_2"}, "handler": "log"}
+    assert (await client.post("/runs/retry", json=wish)).json() == {"runs": 1, "next": None}
+    assert await ledger.runs.counts() == {"failed": 1, "waiting": 1}
+
+
+async def test_a_handler_is_paused_and_resumed(client, ledger):
+    assert (await client.post("/handlers/log/pause")).status_code == 404
+    await ledger.handlers.report([reported("log")], worker="w")
+    assert (await client.post("/handlers/log/pause")).json()["paused_at"] > 0
+    assert await ledger.runs.paused() == {"log"}
+    assert (await client.post("/handlers/log/resume")).json()["paused_at"] is None
+    await ledger.events.add([arrival()])
+    await handle(ledger)
+    [row] = (await client.get("/handlers")).json()["handlers"]
+    assert (row["name"], row["there"], row["failed"], row["last_hour"]) == ("log", True, 1, {"failed": 1})
+
+
+async def test_refused_deliveries_say_why_and_duplicates_are_apart(client, ledger):
+    refusal = Refusal(
+        source="videogen",
+        reason="wrong-signature",
+        status=401,
+        received_at=time.time(),
+        headers="a: b",
+        body=b'{"u": "https://x.example/?t=hunter2"}',
+        size=1,
+    )
+    await ledger.events.add([arrival()], [refusal])
+    await ledger.events.add([arrival()])
+    [refused] = (await client.get("/refused")).json()["refused"]
+    assert refused["reason"] == "wrong-signature"
+    assert len((await client.get("/refused?verdict=duplicate")).json()["refused"]) == 1
+    answer = await client.get(f"/refused/{refused['id']}")
+    assert answer.json()["headers"] == {"a": "b"}
+    assert "hunter2" not in answer.text
+
+
+async def test_endpoints_and_counts_tell_how_it_goes(client, ledger):
+    endpoint = Endpoint(
+        source="videogen", id="ep_1", url="https://h.example/webhooks/videogen", events=("*",), description=None,
+        created_at=1.0,
+    )  # fmt: skip
+    await ledger.endpoints.add(endpoint, sealed="x", last4="abcd")
+    await ledger.endpoints.heard({"videogen": 7.0})
+    [row] = (await client.get("/endpoints")).json()["endpoints"]
+    assert (row["id"], row["secret_last4"], row["heard_at"]) == ("ep_1", "abcd", 7.0)
+    await ledger.events.add([arrival()])
+    await handle(ledger)
+    await ledger.jobs.add(NewJob(source="videogen", tool="X"))
+    stats = (await client.get("/stats?span=hour&spans=2")).json()
+    assert [sum(count[name] for count in stats["counts"]) for name in ("events", "failed", "refused")] == [1, 1, 0]
+    assert len(stats["counts"]) == 2
+    assert (stats["open_jobs"], stats["heard"]) == ({"videogen": {"waiting": 1}}, {"videogen": 7.0})
+
+
+async def test_an_error_of_ours_is_told_without_its_words(client, ledger, monkeypatch):
+    def fail(*_args, **_more):
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr("receiver.api.events.redact", fail)
+    answer = await client.get("/events")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "hunter2" not in answer.text
+
+
+async def test_a_body_has_a_largest_size(client):
+    assert (await client.post("/runs/retry", content=b"x" * (call.LARGEST + 1))).status_code == 413
+
+
+async def test_cursors_that_lie_behind_everything_end_the_listing(client, ledger):
+    await ledger.events.add([arrival()])
+    answer = (await client.get("/events", params={"cursor": first_id("evt", 0)})).json()
+    assert answer == {"events": [], "next": None}
