@@ -145,7 +145,14 @@ class Dispatcher:
             return 1.0 + self._roll()
         for late in turn.lost:
             meters.ATTEMPTS.add(late.run.handler, "lost")
-            log.warning("lease_lost", run=late.run.id, handler=late.run.handler, outcome=late.outcome)
+            log.warning(
+                "lease_lost",
+                run_id=late.run.id,
+                event_id=late.run.event["id"],
+                job_id=late.run.event["job_id"],
+                handler=late.run.handler,
+                outcome=late.outcome,
+            )
         for claimed in turn.claimed:
             self._start(claimed)
         if turn.more:

@@ -14,6 +14,7 @@ from .errors import BadSignature, Refused, TooLarge, Unavailable, UnknownSource,
 from .events import Reading
 from .flood import ClockWatch, Sampler
 from .keyring import Keyring
+from .logs import scrub
 from .sources import WebhookSource
 from .store import Arrival, Refusal, headers_text
 from .writer import Writer
@@ -165,7 +166,7 @@ class Inbox:
         unlisted = self._sampler.take(received_at)
         if unlisted is None:
             return
-        log.warning("refused", source=name[:64], reason=refused.reason, status=refused.status, unlisted=unlisted)
+        log.warning("refused", source=scrub(name)[:64], reason=refused.reason, status=refused.status, unlisted=unlisted)
         self._writer.note(
             Refusal(
                 source=name[:64],

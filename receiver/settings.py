@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -219,6 +219,17 @@ class Settings(BaseSettings):
         """The keys of the vault, newest first."""
         text = self.secret_key.get_secret_value() if self.secret_key else ""
         return tuple(key.strip() for key in text.split(",") if key.strip())
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Everything here that must never be told."""
+        url = urlsplit(self.database_url)
+        found = [*self.secret_keys, unquote(url.password or ""), url.password or ""]
+        found += [self.admin_token.get_secret_value()] if self.admin_token else []
+        for provider in self.providers.values():
+            found += [provider.api_key.get_secret_value()] if provider.api_key else []
+            found += [secret.strip() for secret in provider.webhook_secrets]
+        return tuple(filter(None, found))
 
     def provider(self, name: str) -> Provider:
         """Return what is set for a provider; empty if nothing is."""

@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
 def configured() -> Settings:
     """Return the settings, with logging set up as they say."""
     settings = load()
-    logs.configure(format=settings.log_format, level=settings.log_level)
+    logs.configure(format=settings.log_format, level=settings.log_level, secrets=settings.secrets)
     return settings
 
 
@@ -156,7 +156,7 @@ def emulator(
 def doctor() -> None:
     """Check settings, store, secrets, public URL, endpoints, clock and handlers. Exit 1 if something is wrong."""
     settings = load()
-    logs.configure(format=settings.log_format, level="error")
+    logs.configure(format=settings.log_format, level="error", secrets=settings.secrets)
     wrong = False
     for check in asyncio.run(examine(settings)):
         wrong = wrong or check.state == "wrong"
