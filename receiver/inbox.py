@@ -1,6 +1,11 @@
-"""`POST /webhooks/{source}`: read, verify, store, and only then answer."""
+"""`POST /webhooks/{source}`: read, verify, store, and only then answer.
+
+A source that does not sign what it sends has `/webhooks/{source}/{token}`, one for each job. What comes there is a
+hint: its provider is asked, and the answer becomes the event.
+"""
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -10,13 +15,14 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from . import meters
+from .callback import Callbacks
 from .errors import BadSignature, Refused, TooLarge, Unavailable, UnknownSource, Unreadable, WrongMediaType
 from .events import Reading
 from .flood import ClockWatch, Sampler
 from .keyring import Keyring
 from .logs import scrub
-from .sources import WebhookSource
-from .store import Arrival, Refusal, headers_text
+from .sources import HintingSource, WebhookSource
+from .store import Arrival, Hints, Refusal, headers_text
 from .writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -40,6 +46,8 @@ class Inbox:
         sources: Mapping[str, WebhookSource],
         keyring: Keyring,
         writer: Writer,
+        hints: Hints,
+        callbacks: Callbacks,
         clock: Callable[[], float],
         max_body: int,
         body_timeout: float,
@@ -47,6 +55,11 @@ class Inbox:
         self._sources = sources
         self._keyring = keyring
         self._writer = writer
+        self._hints = hints
+        self._callbacks = callbacks
+        # Asked once: whether an object has all that a protocol wants takes longer than to verify a signature.
+        self._hinting = {name: source for name, source in sources.items() if isinstance(source, HintingSource)}
+        self._any_media = {name for name, source in sources.items() if getattr(source, "media", "json") == "any"}
         self._clock = clock
         self._max_body = max_body
         self._body_timeout = body_timeout
@@ -56,13 +69,16 @@ class Inbox:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one delivery."""
         name: str = scope["path_params"]["source"]
+        token: str | None = scope["path_params"]["token"]
         received_at, began = self._clock(), time.perf_counter()
         body = bytearray()
         try:
-            source = self._source(name, scope["headers"])
+            source = self._source(name, token, scope["headers"])
             await self._read(receive, body)
-            arrival = await self._arrival(source, scope, bytes(body), received_at)
-            added = await self._writer.add(arrival)
+            if name in self._hinting:
+                told = await self._hinted(self._hinting[name], token, scope, bytes(body), received_at)
+            else:
+                told = await self._stored(await self._arrival(source, scope, bytes(body), received_at))
         except Refused as refused:
             self._note(refused, name, scope, body, received_at)
             await _answer(send, refused.status, {"error": _TOLD[refused.status]})
@@ -77,17 +93,15 @@ class Inbox:
             log.exception("delivery_not_answered", source=name)
             await _answer(send, 503, {"error": "try again later"}, retry_after=5)
         else:
-            body_sent = b'{"event": "%b", "status": "%b"}' % (added.event_id.encode(), added.status.encode())
-            await _send(send, 200, body_sent, [])
-            meters.DELIVERIES.add(name, added.status if arrival.reason is None else "quarantined")
+            await _send(send, 200, told, [])
             meters.ACKS.add(time.perf_counter() - began, name)
 
-    def _source(self, name: str, headers: Headers) -> WebhookSource:
+    def _source(self, name: str, token: str | None, headers: Headers) -> WebhookSource:
         source = self._sources.get(name)
-        if source is None:
+        if source is None or (token is not None and name not in self._hinting):
             raise UnknownSource("unknown-source")
         for header, value in headers:
-            if header == b"content-type" and b"json" not in value.lower():
+            if header == b"content-type" and b"json" not in value.lower() and name not in self._any_media:
                 raise WrongMediaType("not-json")
             if header == b"content-length" and (not value.isdigit() or int(value[:20]) > self._max_body):
                 raise TooLarge("declared-too-large")
@@ -139,6 +153,43 @@ class Inbox:
             headers=headers_text(scope["headers"]),
             body=body,
             sender=_sender(scope),
+        )
+
+    async def _stored(self, arrival: Arrival) -> bytes:
+        added = await self._writer.add(arrival)
+        meters.DELIVERIES.add(arrival.source, added.status if arrival.reason is None else "quarantined")
+        return b'{"event": "%b", "status": "%b"}' % (added.event_id.encode(), added.status.encode())
+
+    async def _hinted(
+        self, source: HintingSource, token: str | None, scope: Scope, body: bytes, received_at: float
+    ) -> bytes:
+        """Have the job asked about that a body is about, and believe nothing else of it."""
+        if token is None:
+            expected, message_id = None, await self._verify(source, scope["headers"], body, received_at)
+        else:
+            expected, message_id = self._callbacks.check(source.name, token, now=received_at), None
+        if (answer := source.challenge(body)) is not None:
+            meters.DELIVERIES.add(source.name, "challenge")
+            return answer
+        outcome = await self._hints.take(source.name, source.hint(body), expected=expected)
+        if outcome == "asked":
+            meters.DELIVERIES.add(source.name, "asked")
+            return b'{"status": "asked"}'
+        if outcome != "nothing":
+            raise BadSignature(outcome)
+        return await self._stored(
+            Arrival(
+                source=source.name,
+                type="unreadable",
+                road="webhook",
+                received_at=received_at,
+                occurred_at=received_at,
+                message_id=message_id or "sha256:" + hashlib.sha256(body).hexdigest(),
+                reason="it names no job that its provider could be asked about",
+                headers=headers_text(scope["headers"]),
+                body=body,
+                sender=_sender(scope),
+            )
         )
 
     async def _verify(self, source: WebhookSource, headers: Headers, body: bytes, now: float) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import chain, zip_longest
+from typing import Any
 
 import httpcore
 import httpx
@@ -28,6 +29,10 @@ REDIRECTS = 3
 
 #: Seconds for finding a host's addresses, and again for connecting to one of them.
 CONNECT_TIMEOUT = 10.0
+
+#: Bytes of an answer that is read at once, decoded, and seconds for all of such an exchange. What may be larger or
+#: slower is streamed, by whom it is for.
+LARGEST_ANSWER, LONGEST_EXCHANGE = 16 * 2**20, 300.0
 
 #: Addresses of one host that are tried.
 ADDRESSES = 4
@@ -65,14 +70,15 @@ def create_client(
     """Return a client that speaks https with public addresses, and anything HTTP with those in `allow`.
 
     `allow` has host names, addresses and networks, e.g. `10.1.0.0/16`. `timeout` is in seconds, for
-    each read and write, not for a whole answer. Up to three redirects are followed, cookies are not kept,
-    the environment's proxies are not used. `resolve` finds a host's addresses and `tls` checks
+    each read and write, not for a whole answer. An answer that is not streamed has 16 MiB at most, and is there
+    within five minutes; else ReadError or ReadTimeout is raised. Up to three redirects are followed, cookies
+    are not kept, the environment's proxies are not used. `resolve` finds a host's addresses and `tls` checks
     certificates; without them, the system and the usual authorities do.
 
     Requests raise AddressRefused beside httpx's own errors. Raises ConfigError if `allow` makes no sense.
     """
     inside = _Inside.parse(allow)
-    return httpx.AsyncClient(
+    return _Client(
         transport=_Guard(inside, resolve or _addresses_of, tls or httpx.create_ssl_context(trust_env=False)),
         timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
         follow_redirects=True,
@@ -92,6 +98,45 @@ def is_public(address: Address) -> bool:
         if address not in _UNICAST:
             return False
     return not any(address in network for network in _SPECIAL)
+
+
+class _Client(httpx.AsyncClient):
+    """Bounds every answer that is read at once: a stranger's may be endless, or come a byte at a time."""
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **how: Any) -> httpx.Response:
+        if stream:
+            return await super().send(request, stream=True, **how)
+        try:
+            async with asyncio.timeout(LONGEST_EXCHANGE):
+                answer = await super().send(request, stream=True, **how)
+                try:
+                    return await _read(answer)
+                finally:
+                    await answer.aclose()
+        except TimeoutError:
+            told = f"{request.url.host} took longer than {LONGEST_EXCHANGE:g} s"
+            raise httpx.ReadTimeout(told, request=request) from None
+
+
+async def _read(answer: httpx.Response) -> httpx.Response:
+    """Return an answer with its body."""
+    body = bytearray()
+    async for chunk in answer.aiter_bytes():
+        body += chunk
+        if len(body) > LARGEST_ANSWER:
+            told = f"the answer of {answer.url.host} is larger than {LARGEST_ANSWER} bytes"
+            raise httpx.ReadError(told, request=answer.request)
+    encoded = ("content-encoding", "content-length", "transfer-encoding")
+    whole = httpx.Response(
+        answer.status_code,
+        headers=[(name, value) for name, value in answer.headers.multi_items() if name.lower() not in encoded],
+        content=bytes(body),
+        request=answer.request,
+        extensions=answer.extensions,
+        history=answer.history,
+    )
+    whole.default_encoding = answer.default_encoding
+    return whole
 
 
 @dataclass(frozen=True, slots=True)

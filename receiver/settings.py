@@ -31,7 +31,7 @@ _THROW_AWAY_DISKS = {
     "RAILWAY_ENVIRONMENT_NAME": "RAILWAY_VOLUME_MOUNT_PATH",
 }
 _PROVIDER_VARIABLE = re.compile(
-    r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET|WEBHOOK_SCHEME|WEBHOOK_CONFIRMED|JOBS_AT_ONCE)"
+    r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET|WEBHOOK_SCHEME|WEBHOOK_CONFIRMED|STATUS_URL|JOBS_AT_ONCE)"
 )
 
 
@@ -57,15 +57,27 @@ class Provider(BaseModel):
         None, description="Signing secrets of endpoints registered elsewhere: several, newest first, with commas."
     )
     webhook_scheme: str | None = Field(
-        None, description="How a provider without a profile signs: `standard`, `github:HEADER` or `stripe:HEADER`."
+        None,
+        description="How a provider without a profile signs: `standard`, `github:HEADER`, `stripe:HEADER` "
+        "or `unsigned`.",
     )
     webhook_confirmed: bool = Field(False, description="Somebody has checked what is not sure about how it signs.")
+    status_url: str | None = Field(
+        None, repr=False, description="Where a provider that signs nothing tells how a job stands, with `{job}` in it."
+    )
     jobs_at_once: int | None = Field(None, ge=1, description="Jobs to have there at once; more wait here.")
 
-    @field_validator("api_key", "base_url", "webhook_scheme", "jobs_at_once", mode="before")
+    @field_validator("api_key", "base_url", "webhook_scheme", "status_url", "jobs_at_once", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
+
+    @field_validator("status_url")
+    @classmethod
+    def _names_a_job(cls, url: str | None) -> str | None:
+        if url is not None and (url.count("{job}") != 1 or "{" in urlsplit(url).netloc or "@" in urlsplit(url).netloc):
+            raise ValueError("must be a URL with {job} in its path or query, like https://api.example.com/jobs/{job}")
+        return url
 
     @field_validator("webhook_confirmed", mode="before")
     @classmethod
@@ -166,7 +178,8 @@ class Settings(BaseSettings):
         exclude=True,
         description="Per provider: `<NAME>_API_KEY`, `<NAME>_BASE_URL`, `<NAME>_WEBHOOK_SECRET` "
         "(several, newest first, separated by commas) and `<NAME>_JOBS_AT_ONCE`, e.g. `VIDEOGEN_API_KEY`; and for "
-        "[other providers](docs/sources.md) `<NAME>_WEBHOOK_SCHEME` and `<NAME>_WEBHOOK_CONFIRMED`.",
+        "[other providers](docs/sources.md) `<NAME>_WEBHOOK_SCHEME`, `<NAME>_WEBHOOK_CONFIRMED` and "
+        "`<NAME>_STATUS_URL`.",
     )
 
     @model_validator(mode="before")

@@ -18,7 +18,7 @@ from .errors import BadParameters, ConfigError, ProviderError, ReceiverError, Un
 from .events import Reading
 from .logs import scrub
 from .settings import Settings
-from .sources import Answer, Client, Source, Tool, find_tool
+from .sources import Answer, Client, HintingSource, Source, Tool, find_tool
 from .store import Arrival, Change, Job, NewJob, Store
 from .store.ledger import DEADLINE
 
@@ -74,7 +74,9 @@ class Tracker:
         roll: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
-        self._sources = {name: source for name, source in sources.items() if source.tools}
+        self._sources = {
+            name: source for name, source in sources.items() if source.tools or isinstance(source, HintingSource)
+        }
         self._settings = settings
         self._http = http
         self._worker = worker
@@ -277,10 +279,17 @@ class Tracker:
 
     async def _look_after(self, job: Job) -> Values:
         if job.job_id is None:
-            return await self._find(job)
+            return await (self._unheard(job) if job.state == "submitted" else self._find(job))
         if job.ended_at is not None:
             return await self._settle(job)
         return await self._ask(job)
+
+    async def _unheard(self, job: Job) -> Values:
+        """Conclude a job that others submitted, and whose provider has not called back in time."""
+        if job.cancel_at is not None:
+            text = "cancelled before its provider called back; it may be made all the same"
+            return await self._conclude(job, "job.withdrawn", text)
+        return await self._unless_overdue(job, {"error": "its provider did not call back", "due_at": job.deadline_at})
 
     async def _ask(self, job: Job) -> Values:
         """Ask how a job stands, once."""
@@ -490,3 +499,22 @@ def new_job(
     return NewJob(
         source=source, tool=found.type, parameters=checked, metadata=metadata, run_id=run_id, deadline=deadline
     )
+
+
+def expected_job(
+    sources: Mapping[str, Source], source: str, *, metadata: Mapping[str, Any], deadline: float = DEADLINE
+) -> NewJob:
+    """Return a job that others submit and whose provider calls back, to be entered by `Store.hints`.
+
+    Raises BadParameters if it cannot be.
+    """
+    if not isinstance(sources.get(source), HintingSource):
+        there = ", ".join(name for name, one in sources.items() if isinstance(one, HintingSource))
+        raise BadParameters(
+            f"only a source that is asked after each callback has such URLs, not {source}: {there or 'none'}"
+        )
+    try:
+        json.dumps(dict(metadata), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BadParameters(f"metadata must be JSON: {error}") from None
+    return NewJob(source=source, tool=None, metadata=metadata, deadline=deadline)

@@ -495,3 +495,60 @@ def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLCon
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(file)
     return server, ssl.create_default_context(cadata=certificate.decode())
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_an_endless_answer_that_is_read_at_once_is_cut_off(server: Server) -> None:
+    server.answers["/?key=hush"] = CHUNKED
+    server.endless = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    async with client_for(allow=["127.0.0.1"]) as client:
+        with pytest.raises(httpx.ReadError, match=r"the answer of 127\.0\.0\.1 is larger than 16777216 bytes"):
+            await client.get(f"http://127.0.0.1:{server.port}/?key=hush")
+
+
+async def test_a_small_answer_that_unpacks_to_a_huge_one_is_cut_off(server: Server) -> None:
+    packed = gzip.compress(b"\0" * 2**25)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+    server.answers["/"] = head.encode() + packed
+    async with client_for(allow=["127.0.0.1"]) as client:
+        with pytest.raises(httpx.ReadError, match="larger than"):
+            await client.get(f"http://127.0.0.1:{server.port}/")
+
+
+async def test_an_answer_that_trickles_in_is_cut_off_after_the_longest_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "LONGEST_EXCHANGE", 0.05)
+    server.answers["/?key=hush"] = CHUNKED + b"1\r\nx\r\n"
+    async with client_for(allow=["127.0.0.1"]) as client:
+        with pytest.raises(httpx.ReadTimeout, match=r"127\.0\.0\.1 took longer than 0\.05 s") as late:
+            await client.get(f"http://127.0.0.1:{server.port}/?key=hush")
+    assert "hush" not in str(late.value)
+
+
+async def test_a_streamed_answer_may_be_as_large_as_it_is(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbound, "LARGEST_ANSWER", 1)
+    async with (
+        client_for(allow=["127.0.0.1"]) as client,
+        client.stream("GET", f"http://127.0.0.1:{server.port}/") as answer,
+    ):
+        assert await answer.aread() == b"ok"
+
+
+async def test_an_answer_read_at_once_is_as_httpx_gives_it(server: Server) -> None:
+    packed = gzip.compress("gr\u00fc\u00dfe".encode("latin-1"))
+    server.answers["/"] = (
+        b"HTTP/1.1 404 Not Here\r\nContent-Encoding: gzip\r\nContent-Type: text/plain; charset=latin-1\r\n"
+        b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: %d\r\n\r\n%b" % (len(packed), packed)
+    )
+    server.redirect("/from", "/")
+    async with client_for(allow=["127.0.0.1"]) as client:
+        answer = await client.get(f"http://127.0.0.1:{server.port}/from")
+    assert (answer.status_code, answer.reason_phrase, answer.text) == (404, "Not Here", "gr\u00fc\u00dfe")
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert [past.status_code for past in answer.history] == [302]
+    assert answer.request.url.path == "/"
+    with pytest.raises(httpx.HTTPStatusError):
+        answer.raise_for_status()

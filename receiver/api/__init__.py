@@ -14,6 +14,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__, access
+from ..callback import Callbacks
 from ..errors import BadParameters, NoAccess, Unavailable
 from ..sources import Source
 from ..store import Store
@@ -38,13 +39,19 @@ class Api:
     """
 
     def __init__(
-        self, *, store: Store, sources: Mapping[str, Source], token: SecretStr | None, there: There | None = None
+        self,
+        *,
+        store: Store,
+        sources: Mapping[str, Source],
+        token: SecretStr | None,
+        callbacks: Callbacks,
+        there: There | None = None,
     ) -> None:
         self._token = token
         calls = [
             *EventCalls(store, there or store.handlers.there).calls(),
             *RunCalls(store).calls(),
-            *JobCalls(store, sources).calls(),
+            *JobCalls(store, sources, callbacks).calls(),
             *HandlerCalls(store).calls(),
         ]
         self._document = document(calls, prefix=PREFIX, version=__version__)

@@ -9,10 +9,12 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
+from ..callback import Callbacks
+from ..errors import ConfigError
 from ..recall import all_described, described
 from ..sources import Source
 from ..store import Job, Store
-from ..tracker import new_job
+from ..tracker import expected_job, new_job
 from . import models
 from .call import Call, Said
 from .problem import Answer, Problem
@@ -30,9 +32,10 @@ WATCHERS = 200
 class JobCalls:
     """Jobs: submit, find, show, wait, watch, cancel."""
 
-    def __init__(self, store: Store, sources: Mapping[str, Source]) -> None:
+    def __init__(self, store: Store, sources: Mapping[str, Source], callbacks: Callbacks) -> None:
         self._store = store
         self._sources = sources
+        self._callbacks = callbacks
         self._watchers = 0
 
     def calls(self) -> list[Call]:
@@ -75,6 +78,16 @@ class JobCalls:
             ),
             Call(
                 method="POST",
+                path="/callbacks",
+                does=self._expect,
+                summary="Make a URL at which a provider that signs nothing may call back about one job",
+                body=models.CallbackBody,
+                answer=models.CallbackAnswer,
+                status=201,
+                refuses=(409, 413),
+            ),
+            Call(
+                method="POST",
                 path="/jobs/{id}/cancel",
                 does=self._cancel,
                 summary="Ask for the end of a job",
@@ -92,6 +105,17 @@ class JobCalls:
         await self._store.jobs.add(job)
         headers = {"location": f"/api/v1/jobs/{job.id}"}
         return Answer(await self._told(await self._job(job.id)), 202, headers)
+
+    async def _expect(self, said: Said) -> Response:
+        body = said.body
+        job = expected_job(self._sources, body.source, metadata=body.metadata, deadline=body.deadline)
+        try:
+            self._callbacks.url(job.source, job.id, expires=0)  # before anything is kept
+        except ConfigError as error:
+            raise Problem(409, str(error)) from None
+        expires = await self._store.hints.expect(job)
+        told = {"job": job.id, "url": self._callbacks.url(job.source, job.id, expires=expires), "expires_at": expires}
+        return Answer(told, 201, {"location": f"/api/v1/jobs/{job.id}"})
 
     async def _list(self, said: Said) -> Any:
         page = await self._store.jobs.page(**said.query.model_dump())

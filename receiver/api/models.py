@@ -118,6 +118,24 @@ class NewJobBody(Asked):
     deadline: Annotated[float, Field(gt=0, le=30 * 86_400, description="Seconds.")] = DEADLINE
 
 
+class CallbackBody(Asked):
+    """The body of a request for a URL at which a provider that signs nothing may call back about one job."""
+
+    model_config = ConfigDict(strict=True)
+
+    source: str
+    metadata: dict[str, Any] = {}
+    deadline: Annotated[float, Field(gt=0, le=30 * 86_400, description="Seconds.")] = DEADLINE
+
+
+class CallbackAnswer(BaseModel):
+    """Where a provider may call back, and until when."""
+
+    job: str
+    url: str
+    expires_at: float
+
+
 class ReplayBody(Asked):
     """Handlers to run again; those that want the event if none is named."""
 

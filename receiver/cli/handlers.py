@@ -67,6 +67,9 @@ def sources(as_json: Json = False) -> None:
             "scheme": source.scheme.kind if isinstance(source, Profile) else None,
             "trust": source.scheme.trust if isinstance(source, Profile) else None,
             "certainty": source.certainty if isinstance(source, Profile) else None,
+            "answer": source.answer if isinstance(source, Profile) else None,
+            "waits": source.waits if isinstance(source, Profile) else None,
+            "facts": source.facts if isinstance(source, Profile) else None,
         }
         for source in known.values()
     ]

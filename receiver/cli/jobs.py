@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from ..callback import Callbacks
 from ..errors import ConfigError, ReceiverError
 from ..events import redact_url
 from ..recall import described
@@ -15,7 +16,8 @@ from ..registry import find_sources
 from ..settings import load
 from ..sources import find_tool
 from ..store import Job, NewJob, Store
-from ..tracker import new_job
+from ..store.ledger import DEADLINE
+from ..tracker import expected_job, new_job
 from .events import SourceOf
 from .output import Json, Limit, console, moment, plain, show
 
@@ -55,7 +57,7 @@ def track(
     as_json: Json = False,
 ) -> None:
     """Look after a job that was started elsewhere."""
-    sources = find_sources()
+    sources = find_sources(load().providers)
     if source not in sources:
         raise ConfigError(f"no source is called {source}: there are {', '.join(sources)}")
     known = find_tool(sources[source], tool)
@@ -66,6 +68,24 @@ def track(
     new = NewJob(source=source, tool=known.type if known else None, job_id=job_id, metadata=_pairs(meta))
     job: Job = with_jobs(lambda store: store.jobs.track(new))
     _go_on(job.id, wait=wait, as_json=as_json)
+
+
+@app.command("expect")
+def expect(
+    source: SourceName,
+    meta: Meta = None,
+    deadline: Annotated[int, typer.Option(metavar="SECONDS", help="How long its provider may take.")] = int(DEADLINE),
+) -> None:
+    """Print a URL at which the provider may call back about one job that you submit to it yourself.
+
+    Whoever has it can make the receiver ask about that job: keep it between you and the provider.
+    """
+    settings = load()
+    job = expected_job(find_sources(settings.providers), source, metadata=_pairs(meta), deadline=deadline)
+    callbacks = Callbacks(settings.secret_keys, settings.public_url)
+    callbacks.url(source, job.id, expires=0)  # raises before anything is kept
+    expires = with_jobs(lambda store: store.hints.expect(job))
+    typer.echo(callbacks.url(source, job.id, expires=expires))
 
 
 @app.command("list")
@@ -166,7 +186,7 @@ async def _fetch(store: Store, id: str) -> dict[str, Any]:
 
 
 async def _told(store: Store, job: Job) -> dict[str, Any]:
-    return await described(store, job, find_sources())
+    return await described(store, job, find_sources(load().providers))
 
 
 def _print(job: dict[str, Any], *, as_json: bool) -> None:

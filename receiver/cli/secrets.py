@@ -11,6 +11,7 @@ from ..registry import find_sources, webhook_sources
 from ..settings import Settings, load
 from ..signatures import new_pair, new_secret
 from ..sources import WebhookSource
+from ..sources.profile import Profile
 from ..sources.profiles import PROFILES, why_not
 from ..store import Secret, Store
 from ..vault import Vault, new_key
@@ -123,7 +124,10 @@ def _source(settings: Settings, name: str) -> WebhookSource:
     if name in found and name not in webhook_sources(found):
         raise ConfigError(f"{name} sends no webhooks: the receiver asks it for its jobs, and needs no secret for that")
     if name in found:
-        return webhook_sources(found)[name]
+        source = webhook_sources(found)[name]
+        if isinstance(source, Profile) and source.scheme.kind == "none":
+            raise ConfigError(f"{name} signs nothing, so no secret is needed: see docs/sources.md")
+        return source
     for profile in PROFILES:
         if profile.name == name:
             raise ConfigError(why_not(profile, settings.provider(name)) or name)

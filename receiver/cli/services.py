@@ -1,4 +1,4 @@
-"""The commands that run something."""
+"""The commands that run something, each importing what it runs: a worker has no use for the door, or for the demo."""
 
 import asyncio
 import time
@@ -6,19 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from .. import logs
 from ..config import read
-from ..demo import run_demo
-from ..doctor import examine
-from ..emulator import Knobs, create_emulator
 from ..retention import Ages
-from ..server import serve as run_server
 from ..settings import Settings, load
 from ..store import Store
 from ..store.retention import KINDS
-from ..worker import run_worker
 from .events import DryRun, with_store
 from .output import ago, console
 
@@ -45,6 +39,8 @@ def serve(
     no_dispatch: Annotated[bool, typer.Option("--no-dispatch", help="Receive only; run handlers elsewhere.")] = False,
 ) -> None:
     """Receive deliveries, and run handlers in a worker process beside."""
+    from ..server import serve as run_server
+
     settings = configured()
     changed = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     raise typer.Exit(run_server(settings.model_copy(update=changed), dispatch=not no_dispatch))
@@ -57,6 +53,8 @@ def worker(
     meters: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run handlers only. Start as many as you like."""
+    from ..worker import run_worker
+
     run_worker(configured(), name=name, after=after, supervised=supervised, pipe=meters)
 
 
@@ -107,6 +105,8 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its database and files.")] = Path("demo"),
 ) -> None:
     """Show seven jobs at three emulated providers, from submission to file."""
+    from ..demo import run_demo
+
     raise typer.Exit(run_demo(folder, keep_serving=serve))
 
 
@@ -133,6 +133,10 @@ def emulator(
     seed: Annotated[int, typer.Option(help="Another seed, other faults; the same seed, the same faults.")] = 0,
 ) -> None:
     """Be VideoGen, FineVoice and VideoGenAPI, offline: takes jobs, makes files, sends signed deliveries."""
+    import uvicorn
+
+    from ..emulator import Knobs, create_emulator
+
     logs.configure(format="console", level="info")
     knobs = Knobs(
         seconds=seconds,
@@ -155,6 +159,8 @@ def emulator(
 
 def doctor() -> None:
     """Check settings, store, secrets, public URL, endpoints, clock and handlers. Exit 1 if something is wrong."""
+    from ..doctor import examine
+
     settings = load()
     logs.configure(format=settings.log_format, level="error", secrets=settings.secrets)
     wrong = False

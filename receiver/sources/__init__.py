@@ -79,6 +79,17 @@ class WebhookSource(Source, Protocol):
         """Return the provider's API. Raises ConfigError if its key is not set."""
 
 
+@runtime_checkable
+class HintingSource(WebhookSource, Protocol):
+    """A source that calls but is not believed: what its deliveries are about is asked of it, and the answer counts."""
+
+    def hint(self, body: bytes) -> str | None:
+        """Return the provider's id of the job that a body is about; None if it names none. Raises nothing."""
+
+    def challenge(self, body: bytes) -> bytes | None:
+        """Return the JSON to answer to a body that only asks whether we are there; None for all others."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """How a job stands, as its provider says when asked."""

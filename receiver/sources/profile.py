@@ -44,6 +44,10 @@ class Profile:
     at_once: int | None = None
     events: Sequence[str] = ()
     doubts: str | None = None  #: what is not known of it, for who confirms it
+    answer: Literal["2xx", "200"] = "2xx"  #: which answers it takes for a yes; ours is 200 with a small body
+    waits: float | None = None  #: seconds in which it wants that answer, if they are documented
+    handshake: str | None = None  #: what it sends to see whether we are there, and wants to have back
+    media: Literal["json", "any"] = "json"  #: what it says its bodies are
 
     def decode_secret(self, secret: str) -> bytes:
         """Return the key bytes of a signing secret. Raises ConfigError if it must not be used."""

@@ -1,16 +1,18 @@
 """The providers that are known as data, and how sure each is. What is open is left out, or named in `doubts`.
 
 A profile takes deliveries once a secret of it is there, in `<NAME>_WEBHOOK_SECRET` or stored. One whose facts are not
-sure also wants `<NAME>_WEBHOOK_CONFIRMED=1` from somebody who has seen a delivery verify. Providers that sign nothing,
-or less than the body, are listed and stay refused: what they send would be anybody's word.
+sure also wants `<NAME>_WEBHOOK_CONFIRMED=1` from somebody who has seen a delivery verify. Of providers that sign
+nothing, or less than the body, a delivery is a hint at most: they are asked, once it is set how.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 
 from ..errors import ConfigError
 from ..events import Kind
 from ..schemes import STANDARD, Scheme
 from ..settings import Provider
+from .hinted import Hinted
 from .profile import Ends, Profile
 
 STANDARD_ED25519 = Scheme(
@@ -111,6 +113,7 @@ PROFILES = (
         facts="https://docs.higgsfield.ai/docs/enterprise/webhook-security.md",
         job="/request_id", state="/status", ends=_ends("completed", "failed nsfw"),
         error="/status",
+        waits=10,
     ),
     Profile(
         name="wavespeed",
@@ -140,6 +143,7 @@ PROFILES = (
         certainty="confirmed", facts="https://docs.fal.ai/model-apis/model-endpoints/webhooks",
         job="/request_id", state="/status", ends=_ends("ok", "error"),
         outputs="/payload/images/*/url|/payload/video/url", error="/error",
+        waits=15,
     ),
     Profile(
         name="openrouter", scheme=stripe_like("x-openrouter-signature", template="{ts},{body}"),
@@ -154,12 +158,14 @@ PROFILES = (
         # Which of its events ends a job that was asked for is not documented, so none does.
         event="/type", job="/data/request_id|/data/conversation_id|/request_id", state="/type", ends={},
         occurred="/event_timestamp",
+        answer="200",
     ),
     Profile(
         name="mux", scheme=stripe_like("mux-signature"), certainty="confirmed",
         facts="https://www.mux.com/docs/core/verify-webhook-signatures",
         event="/type", job="/object/id|/data/id", state="/type",
         ends=_ends("video.asset.ready", "video.asset.errored"),
+        waits=5,
     ),
     Profile(
         name="sync", scheme=stripe_like("sync-signature"), certainty="unknown",
@@ -174,6 +180,7 @@ PROFILES = (
         doubts="whether the digest is hexadecimal, and whether there is a video.failed",
         event="/type", job="/data/id", state="/type", ends=_ends("video.completed", "video.failed"),
         outputs="/data/download",
+        waits=6,
     ),
     Profile(
         # Its timestamp and event id are not signed: they prove nothing, the digest of the body is the message's id.
@@ -186,6 +193,7 @@ PROFILES = (
         name="bfl", scheme=github_like("x-bfl-signature"), certainty="confirmed",
         facts="https://github.com/black-forest-labs/skills",
         job="/id", state="/status", ends=_ends("ready", "error"), outputs="/result/sample", error="/error|/message",
+        waits=30,
     ),
     Profile(
         name="pyannote",
@@ -193,6 +201,7 @@ PROFILES = (
         certainty="unknown", facts="https://docs.pyannote.ai/webhooks",
         doubts="whether the digest is hexadecimal or base64, and how it tells a job's state (no end is read)",
         job="/jobId", state="/status", ends={},
+        waits=10,
     ),
     Profile(
         name="cloudinary",
@@ -213,12 +222,14 @@ PROFILES = (
         certainty="confirmed", facts="https://docs.kie.ai/common-api/webhook-verification",
         job="/data/task_id|/data/taskId|/taskId", state="/data/state", ends=_ends("success", "fail"),
         error="/data/failMsg|/msg",
+        answer="200", waits=15,
     ),
     Profile(
         name="assemblyai", scheme=bearer("x-webhook-token"), certainty="unknown",
         doubts="the name of the header: you choose it there, and it must be x-webhook-token",
         facts="https://github.com/AssemblyAI/assemblyai-api-spec",
         job="/transcript_id", state="/status", ends=_ends("completed", "error"),
+        waits=10,
     ),
     Profile(
         name="leonardo", scheme=bearer("authorization", "Bearer "), certainty="told",
@@ -234,17 +245,20 @@ PROFILES = (
         certainty="unknown", facts="https://github.com/deepgram/deepgram-docs",
         doubts="where the callback has the id of its request",
         job="/metadata/request_id", state="/metadata/request_id", ends={},
+        media="any",  # it sends what it made, and that may be sound
     ),
     Profile(
         name="minimax", scheme=UNSIGNED, certainty="confirmed",
         facts="https://platform.minimax.io/docs/api-reference/video-generation-s2v",
         job="/task_id", state="/status", ends=_ends("success", "failed fail"), error="/base_resp/status_msg",
+        handshake="challenge", waits=3,
     ),
     Profile(
         name="luma", scheme=UNSIGNED, certainty="confirmed",
         facts="https://docs.lumalabs.ai/changelog/callbacks-and-credits-balance",
         job="/id", state="/state", ends=_ends("completed", "failed"),
         outputs="/assets/video|/assets/image", error="/failure_reason",
+        answer="200", waits=5,
     ),
     Profile(
         name="kling", scheme=UNSIGNED, certainty="told", facts="mirrors of the callback protocol",
@@ -268,13 +282,14 @@ PROFILES = (
     ),
 )  # fmt: skip
 
+_WHOLE = {"standard": STANDARD, "unsigned": UNSIGNED}
 _GENERIC: dict[str, Callable[[str], Scheme]] = {"github": github_like, "stripe": stripe_like}
 
 
 def usable(providers: Mapping[str, Provider]) -> dict[str, Profile]:
     """Return the profiles that may deliver once a secret of theirs is there, and those that settings describe, by name.
 
-    Raises ConfigError for one that has a secret in the settings and cannot be trusted as it is.
+    Raises ConfigError for one that has a secret or a status URL in the settings and cannot be used as it is.
     """
     generic = {name: _generic(name, one.webhook_scheme) for name, one in providers.items() if one.webhook_scheme}
     found = {}
@@ -282,34 +297,47 @@ def usable(providers: Mapping[str, Provider]) -> dict[str, Profile]:
         provider = providers.get(name, Provider())
         trouble = why_not(profile, provider)
         if trouble is None:
-            found[name] = profile
-        elif provider.webhook_secrets:
-            raise ConfigError(f"{name.upper()}_WEBHOOK_SECRET is set, but {trouble}")
+            found[name] = profile if believed(profile) else _asked(profile, provider)
+        elif provider.webhook_secrets or provider.status_url:
+            raise ConfigError(
+                f"{name.upper()}_{'STATUS_URL' if provider.status_url else 'WEBHOOK_SECRET'} is set, but {trouble}"
+            )
     return found
+
+
+def believed(profile: Profile) -> bool:
+    """Whether what a genuine delivery says counts; else its provider is asked."""
+    return profile.scheme.trust in ("body", "sender")
 
 
 def why_not(profile: Profile, provider: Provider) -> str | None:
     """Return why a profile's deliveries cannot be trusted as it is, and what to do; None if they can."""
-    if profile.scheme.trust in ("nothing", "id"):
+    variable = profile.name.upper()
+    if not believed(profile) and not (provider.status_url and provider.api_key):
         return (
-            f"{profile.name} does not sign what it sends ({profile.facts}): its deliveries cannot be trusted, and no "
-            "secret changes that"
+            f"{profile.name} does not sign what it sends ({profile.facts}), so its deliveries cannot be trusted: it "
+            f"must be asked, with {variable}_STATUS_URL and {variable}_API_KEY; see docs/sources.md"
         )
     if profile.certainty == "unknown" and not provider.webhook_confirmed:
         return (
             f"of {profile.name} it is not known for sure: {profile.doubts}; check {profile.facts} against a delivery "
-            f"of your own, then set {profile.name.upper()}_WEBHOOK_CONFIRMED=1"
+            f"of your own, then set {variable}_WEBHOOK_CONFIRMED=1"
         )
     return None
+
+
+def _asked(profile: Profile, provider: Provider) -> Profile:
+    values = {field.name: getattr(profile, field.name) for field in fields(profile)}
+    return Hinted(**values, status_url=provider.status_url or "")
 
 
 def _generic(name: str, text: str) -> Profile:
     style, _, header = text.partition(":")
     variable = f"{name.upper()}_WEBHOOK_SCHEME"
-    if style == "standard" and not header:
-        scheme = STANDARD
+    if style in _WHOLE and not header:
+        scheme = _WHOLE[style]
     elif style in _GENERIC and header:
         scheme = _GENERIC[style](header.lower())
     else:
-        raise ConfigError(f"{variable} must be standard, github:HEADER or stripe:HEADER")
+        raise ConfigError(f"{variable} must be standard, github:HEADER, stripe:HEADER or unsigned")
     return _plain(name, scheme, variable)

@@ -11,6 +11,7 @@ from .erasure import Erasures, Subject
 from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
 from .filter import Filter
 from .handlers import REPORT, Handlers, Reported
+from .hints import Hints
 from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
 from .migrations import check, migrate
@@ -41,6 +42,7 @@ __all__ = [
     "Filter",
     "Finished",
     "Handlers",
+    "Hints",
     "Job",
     "JobTurn",
     "Jobs",
@@ -77,6 +79,7 @@ class Store:
         self.events = Events(self.database)
         self.runs = Runs(self.database)
         self.jobs = Jobs(self.database)
+        self.hints = Hints(self.database)
         self.replays = Replays(self.database)
         self.handlers = Handlers(self.database)
         self.tally = Tally(self.database)

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from receiver.store import Arrival, Store
+from receiver.vault import new_key
 
 SOUND = ("videogen", "generate-sound-effect", "prompt=rain")
 
@@ -115,3 +116,20 @@ def test_a_provider_whose_api_is_not_known_is_registered_by_hand(run):
     ended = run("--source", "mux", "--url", "https://x.example/webhooks/mux", command="register-webhook")
     assert ended.code == 2
     assert "put the secret it gives you into MUX_WEBHOOK_SECRET" in " ".join(ended.err.split())
+
+
+def test_a_url_to_call_back_at_is_printed_for_a_provider_that_signs_nothing(run, monkeypatch):
+    assert "only a source that is asked" in run("jobs", "expect", "luma").err
+    for name, value in {
+        "LUMA_STATUS_URL": "https://luma.example/{job}",
+        "LUMA_API_KEY": "k",
+        "RECEIVER_SECRET_KEY": new_key(),
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert "RECEIVER_PUBLIC_URL is not set" in run("jobs", "expect", "luma").err
+    monkeypatch.setenv("RECEIVER_PUBLIC_URL", "https://hooks.example.com")
+    url = run("jobs", "expect", "luma", "--meta", "order=7").out.strip()
+    (job,) = told(run("jobs", "list", "--json"))
+    assert url.startswith(f"https://hooks.example.com/webhooks/luma/{job['id']}.")
+    assert (job["state"], job["metadata"]) == ("submitted", {"order": 7})
+    assert "signs nothing" in run("secrets", "add", "luma").err

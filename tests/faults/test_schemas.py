@@ -2,20 +2,17 @@
 
 import pytest
 from alembic import command
-from alembic.script import ScriptDirectory
 
 from receiver.errors import ConfigError
 from receiver.store import Store, migrations
 
 from .rig import Rig
 
-OLDER = [script.revision for script in ScriptDirectory.from_config(migrations._config()).walk_revisions()][:0:-1]
+OLDER = migrations.VERSIONS[:-1]
 
 
 def upgrade(connection, revision):
-    config = migrations._config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    command.upgrade(migrations.settings_of(connection), revision)
 
 
 async def bring(url, revision):

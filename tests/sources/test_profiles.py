@@ -1,5 +1,6 @@
 """What the profiles read, and which of them the settings call for."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -13,8 +14,8 @@ from receiver.app import Door
 from receiver.errors import ConfigError, Unreadable
 from receiver.registry import find_sources
 from receiver.settings import Provider, Settings
-from receiver.sources import WebhookSource
-from receiver.sources.profiles import PROFILES, usable
+from receiver.sources import HintingSource, WebhookSource
+from receiver.sources.profiles import PROFILES, believed, usable
 
 SECRET = "kR7mW2pX9qL4vN8tB3zY"
 KNOWN = {profile.name: profile for profile in PROFILES}
@@ -98,6 +99,26 @@ def test_whatever_is_sent_is_read_or_unreadable_and_brief_fails_alike(profile, d
         assert profile.read(body, brief=True).fact == reading.fact
 
 
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_every_provider_is_answered_as_it_wants(profile):
+    """200 with a small body, soon: that is within what each takes, and no handshake is left to a believed source."""
+    assert 200 in {"2xx": range(200, 300), "200": (200,)}[profile.answer]
+    assert profile.waits is None or profile.waits >= 3
+    assert profile.handshake is None or not believed(profile)
+
+
+async def test_a_provider_that_sends_more_than_json_is_not_told_415(tmp_path):
+    secrets = {name: provider(webhook_confirmed="1") for name in ("deepgram", "mux")}
+    door = Door(Settings(database_url=f"sqlite:///{tmp_path}/r.db", providers=secrets), dispatch=False)
+    basic = "Basic " + base64.b64encode(SECRET.encode()).decode()
+    transport = httpx.ASGITransport(door.app)
+    async with door.open(), httpx.AsyncClient(transport=transport, base_url="http://receiver") as sender:
+        for name, status in (("deepgram", 200), ("mux", 415)):
+            headers = {"content-type": "audio/mpeg", "authorization": basic}
+            answer = await sender.post(f"/webhooks/{name}", content=b"ID3\xff\xfb", headers=headers)
+            assert answer.status_code == status
+
+
 # What the settings call for
 
 
@@ -125,9 +146,13 @@ def test_what_is_not_known_for_sure_is_off_until_somebody_confirms_it(name):
 
 
 @pytest.mark.parametrize("name", ["minimax", "luma", "kling", "shotstack", "creatomate", "tavus", "kie", "gemini_jwt"])
-def test_who_does_not_sign_the_body_stays_refused_even_if_confirmed(name):
+def test_who_does_not_sign_the_body_stays_refused_until_it_can_be_asked(name):
     with pytest.raises(ConfigError, match="cannot be trusted"):
         usable({name: provider(webhook_confirmed="1")})
+    asked = {"status_url": "https://x.example/{job}", "webhook_confirmed": "1"}
+    with pytest.raises(ConfigError, match=f"{name.upper()}_API_KEY"):
+        usable({name: provider(**asked)})
+    assert isinstance(usable({name: provider(**asked, api_key="k")})[name], HintingSource)
 
 
 @pytest.mark.parametrize("text", ["github", "github:", "stripe", "rsa:X", "standard:X"])

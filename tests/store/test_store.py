@@ -4,6 +4,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from receiver.errors import ConfigError, Unavailable
 from receiver.store import Store, migrations
@@ -18,11 +19,18 @@ async def test_the_migrations_make_exactly_the_tables_of_the_code(store):
         assert await connection.run_sync(differences) == []
 
 
+async def test_the_versions_known_by_their_files_are_those_that_alembic_applies(store):
+    def applied(connection):
+        scripts = ScriptDirectory.from_config(migrations.settings_of(connection))
+        return [script.revision for script in scripts.walk_revisions()][::-1]
+
+    async with store.database.read() as connection:
+        assert await connection.run_sync(applied) == migrations.VERSIONS
+
+
 async def test_the_schema_can_be_taken_back_and_made_again(store):
     def back(connection):
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+        command.downgrade(migrations.settings_of(connection), "base")
 
     async with store.database.write() as connection:
         await connection.run_sync(back)

@@ -1,49 +1,58 @@
-"""Bring a database to the schema of this version."""
+"""Bring a database to the schema of this version.
 
-import functools
+Alembic is imported where there is something to apply: every process looks at the version, hardly one changes it.
+"""
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, text
 
 from ...errors import ConfigError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+#: The versions that this code knows, oldest first: their files begin with them.
+VERSIONS = sorted(file.name.partition("_")[0] for file in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
 
 
 def migrate(connection: Connection) -> None:
     """Apply what is missing. Raises ConfigError if a newer version was here: it stays as it is."""
-    _current(connection)
-    config = _config()
-    config.attributes["connection"] = connection
+    if _current(connection) == VERSIONS[-1]:
+        return
+    from alembic import command
+
+    config = settings_of(connection)
     command.upgrade(config, "head")
+
+
+def settings_of(connection: Connection) -> "Config":
+    """Return Alembic's configuration for a connection."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "receiver.store:migrations")
+    config.attributes["connection"] = connection
+    return config
 
 
 def check(connection: Connection) -> None:
     """Raise ConfigError if the database has not the schema that this code needs."""
-    current, needed = _current(connection), _scripts().get_current_head()
-    if current != needed:
+    current = _current(connection)
+    if current != VERSIONS[-1]:
         raise ConfigError(
-            f"the database has schema {current or 'none'}, this version needs {needed}: run `receiver migrate`"
+            f"the database has schema {current or 'none'}, this version needs {VERSIONS[-1]}: run `receiver migrate`"
         )
 
 
 def _current(connection: Connection) -> str | None:
     """Return the database's schema version; None for an empty database."""
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current not in (None, *(script.revision for script in _scripts().walk_revisions())):
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    current: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if current not in (None, *VERSIONS):
         raise ConfigError(
             f"the database has schema {current}, which is newer than this version: install the version that made it"
         )
     return current
-
-
-@functools.cache
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "receiver.store:migrations")
-    return config
