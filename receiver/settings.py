@@ -136,6 +136,12 @@ class Settings(BaseSettings):
         description="Port of its own for `/metrics`, without the token; also for `receiver worker`. Off if not set.",
     )
     metrics_host: str = Field("127.0.0.1", description="Address of that port. Whoever reaches it reads the metrics.")
+    otlp_url: str | None = Field(
+        None,
+        repr=False,
+        description="Where traces go, by OTLP over HTTP: `http://127.0.0.1:4318/v1/traces`. Needs the extra `otel`, "
+        "which understands the usual `OTEL_…` variables too.",
+    )
     handlers: Listed = Field(
         ("handlers",), description="Folders and modules with handlers, separated by commas. Plugins are found anyway."
     )

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import structlog
 import uvloop
 from prometheus_client.core import Metric
@@ -32,6 +33,7 @@ from .settings import Settings
 from .shared import Shared
 from .sources import Source
 from .store import REPORT, Claimed, NewJob, Reported, Store
+from .tracing import Tracing
 from .tracker import Tracker, new_job
 
 log = structlog.get_logger(__name__)
@@ -68,7 +70,9 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
     handlers = find_handlers(settings.handlers, config)
     ages = config.table("retention", Ages)
     store = Store(settings.database_url)
-    async with create_client(allow=settings.outbound_allow) as http, _metered(settings, pipe):
+    tracing = Tracing.of(settings)
+    around = tracing.around if tracing else _as_it_is
+    async with create_client(allow=settings.outbound_allow, around=around) as http, _metered(settings, pipe):
         sources = find_sources(settings.providers)
         shared = Shared()
         desk = Desk(settings=settings, store=store, sources=sources, http=http, shared=shared)
@@ -81,6 +85,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             concurrency=settings.concurrency,
             lease=settings.lease,
             grace=settings.grace,
+            tracing=tracing,
         )
         loop = asyncio.get_running_loop()
         for stop in (signal.SIGTERM, signal.SIGINT):
@@ -122,7 +127,13 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                 await shared.close()
         finally:
             await store.close()
+            if tracing is not None:
+                await tracing.close()
     log.info("worker_stopped", worker=name)
+
+
+def _as_it_is(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
+    return transport
 
 
 async def _report(store: Store, handlers: Sequence[Handler], worker: str) -> None:

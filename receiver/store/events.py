@@ -38,6 +38,7 @@ class Arrival:
     expires_at: float | None = None  #: when the first URL of its outputs stops working
     reason: str | None = None  #: why it is in quarantine, None if it is not
     sender: str | None = None
+    trace: str | None = None  #: the span it came in, as a `traceparent`
 
 
 @dataclass(slots=True, kw_only=True)
@@ -229,6 +230,7 @@ def _event_row(arrival: Arrival) -> Row:
         arrival.message_id,
         storable(arrival.fact),
         arrival.reason,
+        arrival.trace,
         arrival.headers,
         arrival.body,
     )

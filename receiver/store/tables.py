@@ -39,6 +39,7 @@ events = Table(
     Column("message_id", Text),  # the provider's id of the message, the same on its retries
     Column("fact", Text),  # the same by whichever road it came
     Column("reason", Text),  # why it is in quarantine
+    Column("trace", Text),  # the span of its delivery, as a traceparent; only where traces are made
     Column("headers", Text, nullable=False),  # lines `name: value`
     Column("body", LargeBinary, nullable=False),  # the exact bytes that were signed
     CheckConstraint("state IN ('waiting', 'dispatched', 'conflicting', 'quarantined', 'erased')", name="events_state"),
