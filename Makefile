@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test check bench torture format lock clean
+.PHONY: help demo test check bench torture format docs lock clean
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -28,6 +28,9 @@ torture: $(VENV)/.dev ## faults, long: kills, full disks, frozen workers, lost c
 format: $(VENV)/.dev ## let the formatter have its way
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.run ## write docs/handlers.md from the handlers
+	$(BIN)/receiver handlers docs > docs/handlers.md
 
 lock: ## pin every dependency again (needs uv)
 	uv pip compile -q --no-strip-extras --universal --generate-hashes --no-annotate --all-extras --group build pyproject.toml -o requirements.lock

@@ -55,12 +55,16 @@ _QUERY = re.compile(r"(https?://[^\s?]*)\?\S*")
 class Notify(BaseModel):
     """Whom to tell, and how."""
 
-    to: list[Secret] = Field(min_length=1)
-    title: str = "media-receiver"
-    text: str = "{summary}"
-    burst: float = Field(10, ge=0, le=60)  #: seconds
-    quiet: str | None = Field(None, pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
-    zone: str = "UTC"
+    to: list[Secret] = Field(min_length=1, description="Whom to tell: URLs of Apprise, one or a list.")
+    title: str = Field("media-receiver", description="The title, where a target has one.")
+    text: str = Field("{summary}", description="The line for each event, with the names above in it.")
+    burst: float = Field(10, ge=0, le=60, description="Seconds whose events are one message.")
+    quiet: str | None = Field(
+        None,
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
+        description="Hours in which nothing is sent, but afterwards, e.g. `22:00-07:00`.",
+    )
+    zone: str = Field("UTC", description="The time zone of these hours.")
 
     @field_validator("to", mode="before")
     @classmethod

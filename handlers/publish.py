@@ -33,7 +33,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic.functional_validators import BeforeValidator
 
 from receiver import Context, Event, GiveUp, Retry, Secret, configurable
@@ -69,10 +69,14 @@ def _open_text(value: object) -> object:
 class Publish(BaseModel):
     """Where to publish."""
 
-    url: Annotated[Secret, BeforeValidator(_open_text)]
-    to: str  #: a template over source, type and kind, which is `other` where the event ends no job
-    stream: str | None = None
-    exchange: str | None = None  #: RabbitMQ only; it must be there
+    url: Annotated[Secret, BeforeValidator(_open_text)] = Field(
+        description="The broker; without a password in it, it may stand in the file."
+    )
+    to: str = Field(
+        description="Where to, with `{source}`, `{type}` and `{kind}` in it; the latter is `other` where no job ends."
+    )
+    stream: str | None = Field(None, description="NATS only, and needed there: the JetStream that takes it.")
+    exchange: str | None = Field(None, description="RabbitMQ only: the exchange; it must be there.")
 
     @field_validator("url")
     @classmethod

@@ -162,3 +162,7 @@ def _left(left: Left) -> Iterator[Metric]:
     for source, count in left.recovered.items():
         recovered.add_metric([source], count)
     yield recovered
+    alarms = GaugeMetricFamily("receiver_alarms", "Alarms that are on.", labels=["watch", "about"])
+    for watch, about in left.alarms:
+        alarms.add_metric([watch, about], 1)
+    yield alarms

@@ -32,6 +32,9 @@ Offered = TypeVar("Offered", bound=Factory)
 _MARK = "__receiver_handler__"
 _OFFER = "__receiver_configurable__"
 
+#: How the packages begin that stand for folders.
+_FOLDER = "_handlers_"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
@@ -48,15 +51,32 @@ class Handler:
     ordered: bool = False  #: whether the events of one job are handled one after the other, as they came
     captures: bool = False  #: whether it keeps outputs: the most urgent go first, and late ones raise an alarm
     configured: str | None = None  #: where it is configured, e.g. `receiver.toml:3`; None if a decorator marks it
+    why: str = ""  #: why it is among the handlers, for people
 
     def wants(self, event: Event) -> bool:
         """Whether this event is for this handler."""
         return event.fits(self.patterns, source=self.source, tool=self.tool)
 
+    def why_not(self, event: Event) -> str | None:
+        """Why this event is not for this handler, for people; None if it is."""
+        if self.wants(event):
+            return None
+        if self.source not in (None, event.source):
+            return f"it is for {self.source}"
+        if self.tool not in (None, event.tool):
+            return f"it is for the tool {self.tool}"
+        return f"its events are {', '.join(self.patterns)}"
+
     @property
     def place(self) -> str:
-        """Where it is configured, or else defined, for people: `receiver.toml:3` or `module:function`."""
-        return self.configured or f"{self.function.__module__}:{self.function.__qualname__}"
+        """Where it is configured, or else defined: `receiver.toml:3`, `handlers/own.py:5` or `module:function`."""
+        if self.configured:
+            return self.configured
+        if not self.function.__module__.startswith(_FOLDER):
+            return f"{self.function.__module__}:{self.function.__qualname__}"
+        code = inspect.unwrap(self.function).__code__
+        file, here = Path(code.co_filename), Path.cwd()
+        return f"{file.relative_to(here) if file.is_relative_to(here) else file}:{code.co_firstlineno}"
 
 
 def handler(
@@ -197,20 +217,25 @@ def is_async(function: Function) -> bool:
     return inspect.iscoroutinefunction(function)
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
     """What `[[handlers]]` has for every handler; the other keys are options of the one that is used."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, hide_input_in_errors=True)
 
-    use: str
-    name: str | None = Field(None, min_length=1)
-    on: tuple[str, ...] = Field(min_length=1)
-    source: str | None = None
-    tool: str | None = None
-    retries: int | None = Field(None, ge=0)
-    timeout: float | None = Field(None, gt=0)
-    concurrency: int | None = Field(None, ge=1)
-    ordered: bool = False
+    use: str = Field(description="What makes the handler: one of those below, or of yours or an installed package's.")
+    name: str | None = Field(
+        None, min_length=1, description="Its name, unless it is that of what is used. Runs are kept under it."
+    )
+    on: tuple[str, ...] = Field(
+        min_length=1,
+        description='Its events, one or a list: `"job.succeeded"`, `"job.*"`, a provider\'s own `"file.*"`, `"*"`.',
+    )
+    source: str | None = Field(None, description="Only events of this provider.")
+    tool: str | None = Field(None, description="Only events of this tool.")
+    retries: int | None = Field(None, ge=0, description="Attempts after the first one.")
+    timeout: float | None = Field(None, gt=0, description="Seconds that an attempt may take.")
+    concurrency: int | None = Field(None, ge=1, description="Attempts at once in one worker.")
+    ordered: bool = Field(False, description="Whether the events of one job go one after the other, as they came.")
 
     @field_validator("on", mode="before")
     @classmethod
@@ -233,10 +258,10 @@ def find_handlers(places: Sequence[str], config: Config | None = None) -> list[H
 
     Raises ConfigError if a place is missing, does not import, or two handlers share a name.
     """
-    modules = [module for place in places for module in _modules(place)]
-    modules += [module for entry in entry_points(group="receiver.handlers") for module in _plugin(entry)]
-    handlers = [item for module in modules for item in _marked(module)]
-    handlers += _configured(config, modules) if config else []
+    modules = [(module, f"RECEIVER_HANDLERS has {place}") for place in places for module in _modules(place)]
+    modules += _plugins()
+    handlers = [replace(item, why=why) for module, why in modules for item in _marked(module)]
+    handlers += _configured(config, [module for module, _ in modules]) if config else []
     found: dict[str, Handler] = {}
     for item in handlers:
         other = found.setdefault(item.name, item)
@@ -248,15 +273,34 @@ def find_handlers(places: Sequence[str], config: Config | None = None) -> list[H
     return sorted(found.values(), key=lambda item: item.name)
 
 
+def find_configurable(places: Sequence[str]) -> list[Configurable]:
+    """Return all that `receiver.toml` may use, by name: of `places` and of installed packages.
+
+    Raises ConfigError if one cannot be found.
+    """
+    offers = {offer.name: offer for place in places for module in _modules(place) for offer in _offered(module)}
+    for point in entry_points(group="receiver.configurable"):
+        if point.name not in offers and (offer := _installed(point.name)):
+            offers[point.name] = offer
+    return sorted(offers.values(), key=lambda offer: offer.name)
+
+
+def _plugins() -> Iterator[tuple[ModuleType, str]]:
+    for entry in entry_points(group="receiver.handlers"):
+        package = entry.dist.name if entry.dist else entry.value
+        for module in _plugin(entry):
+            yield module, f"{package} is installed"
+
+
 def _configured(config: Config, modules: Iterable[ModuleType]) -> list[Handler]:
-    entries = config.tables("handlers", _Entry)
+    entries = config.tables("handlers", Entry)
     offers: dict[str, Configurable] = {}
     for module in modules if entries else ():
         offers |= {offer.name: offer for offer in _offered(module)}
     return [_make(config, entry, offers) for entry in entries]
 
 
-def _make(config: Config, entry: Placed[_Entry], offers: Mapping[str, Configurable]) -> Handler:
+def _make(config: Config, entry: Placed[Entry], offers: Mapping[str, Configurable]) -> Handler:
     wanted = entry.value
     offer = offers.get(wanted.use) or _installed(wanted.use)
     if offer is None:
@@ -284,6 +328,7 @@ def _make(config: Config, entry: Placed[_Entry], offers: Mapping[str, Configurab
         ordered=wanted.ordered,
         captures=offer.captures,
         configured=entry.place,
+        why=f"it uses {wanted.use}",
     )
     _check(made)
     return made
@@ -359,7 +404,7 @@ def _folder(folder: Path) -> Iterable[ModuleType]:
     # A package of its own per folder: its files may import each other with a dot, and a folder called
     # `handlers` does not clash with the installed package of that name.
     digest = hashlib.sha256(str(folder).encode(errors="surrogateescape")).hexdigest()[:8]
-    package = f"_handlers_{re.sub(r'[^0-9A-Za-z]', '_', folder.name)}_{digest}"
+    package = f"{_FOLDER}{re.sub(r'[^0-9A-Za-z]', '_', folder.name)}_{digest}"
     if package not in sys.modules:
         sys.modules[package] = ModuleType(package)
         sys.modules[package].__path__ = [str(folder)]

@@ -72,6 +72,8 @@ class Pruner:
                 await self.once()
             except Unavailable as error:
                 log.error("store_unavailable", error=str(error))
+            except Exception:
+                log.exception("not_pruned")  # no reason to stop, and somebody must hear of it
             await asyncio.sleep(LOOK)
 
     async def once(self) -> None:

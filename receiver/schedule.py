@@ -5,6 +5,9 @@ from collections.abc import Sequence
 #: Seconds between two questions about one job, at least and at most.
 QUICKEST, SLOWEST = 2.0, 300.0
 
+#: Seconds that a job of an unknown tool is taken to need.
+UNKNOWN = 60.0
+
 #: How far a wait may be off what was planned, either way: jobs that began together are not asked together.
 JITTER = 0.1
 

@@ -47,9 +47,6 @@ UNKNOWN = 6
 #: The status of a job of which the last answer said so.
 NOT_FOUND = "not found"
 
-#: Seconds that a job of an unknown tool is taken to need.
-UNKNOWN_USUAL = 60.0
-
 #: What came of a question, by the status of a provider's error; of any other, "failed".
 _OUTCOMES = {404: "unknown-job", 429: "limited"}
 
@@ -449,7 +446,7 @@ class Tracker:
     async def _likely(self, source: str, tool: Tool | None) -> float:
         """Return the seconds that a job of a tool takes, learnt anew each minute."""
         if tool is None:
-            return UNKNOWN_USUAL
+            return schedule.UNKNOWN
         seconds, learnt_at = self._usual.get((source, tool.type), (0.0, float("-inf")))
         if self._now - learnt_at > 60:
             seconds = schedule.usual(await self._store.jobs.took(source, tool.type), tool.usual)

@@ -8,8 +8,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -18,6 +18,7 @@ import uvloop
 from prometheus_client.core import Metric
 
 from . import meters
+from .alarms import Rules, Watchman
 from .config import read
 from .context import Context
 from .dispatcher import Dispatcher, backoff
@@ -67,7 +68,7 @@ def worker_name() -> str:
 
 async def _work(settings: Settings, *, name: str, after: str | None, supervised: bool, pipe: int | None) -> None:
     config = read(settings.config)
-    handlers = find_handlers(settings.handlers, config)
+    handlers, rules = find_handlers(settings.handlers, config), Rules.of(config)
     ages = config.table("retention", Ages)
     store = Store(settings.database_url)
     tracing = Tracing.of(settings)
@@ -75,7 +76,14 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
     async with create_client(allow=settings.outbound_allow, around=around) as http, _metered(settings, pipe):
         sources = find_sources(settings.providers)
         shared = Shared()
-        desk = Desk(settings=settings, store=store, sources=sources, http=http, shared=shared)
+        desk = Desk(
+            settings=settings,
+            sources=sources,
+            http=http,
+            shared=shared,
+            once=store.runs.once,
+            record=store.outputs.record,
+        )
         dispatcher = Dispatcher(
             store=store,
             handlers=handlers,
@@ -104,11 +112,13 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
             # Longer than any handler may take, and than any lease lasts.
             limit = max([handler.timeout for handler in handlers], default=0) + settings.lease
+            watchman = Watchman(store=store, rules=rules, sources=sources, told=dispatcher.wake)
             works = (
                 store.wakeups.follow(dispatcher.wake),
                 _guard(limit),
                 _report(store, handlers, name),
                 Pruner(store=store, ages=ages).run(),
+                watchman.run(),
             )
             beside = [asyncio.create_task(work) for work in works]
             tracker = Tracker(
@@ -214,17 +224,28 @@ async def _listen(dispatcher: Dispatcher) -> None:
 
 
 class Desk:
-    """Makes the event and the context of each attempt."""
+    """Makes the event and the context of each attempt.
+
+    `once` is as `store.runs.once`, `record` as `store.outputs.record`.
+    """
 
     def __init__(
-        self, *, settings: Settings, store: Store, sources: Mapping[str, Source], http: Any, shared: Shared
+        self,
+        *,
+        settings: Settings,
+        sources: Mapping[str, Source],
+        http: Any,
+        shared: Shared,
+        once: Callable[[str, str], AbstractAsyncContextManager[bool]],
+        record: Callable[..., Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._files = open_files(settings.files)
-        self._store = store
         self._sources = sources
         self._http = http
         self._shared = shared
+        self._once = once
+        self._record = record
 
     def event(self, row: Mapping[str, Any]) -> Event:
         """Return the event of a row of the store."""
@@ -248,7 +269,7 @@ class Desk:
             return new_job(self._sources, source, tool, parameters, metadata=carried, run_id=claimed.id)
 
         async def record(output: Output, **values: Any) -> None:
-            await self._store.outputs.record(
+            await self._record(
                 event_id=event.id,
                 handler=claimed.handler,
                 output_id=output.id,
@@ -265,7 +286,7 @@ class Desk:
             log=structlog.get_logger(f"handlers.{claimed.handler}"),
             http=self._http,
             files=self._files,
-            once=lambda key: self._store.runs.once(claimed.id, key),
+            once=lambda key: self._once(claimed.id, key),
             refresh=refresh,
             submit=submit,
             record=record,

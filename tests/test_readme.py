@@ -9,6 +9,8 @@ from pydantic import AliasChoices
 from pydantic_core import PydanticUndefined
 
 from receiver.cli import app
+from receiver.handbook import page
+from receiver.registry import find_configurable, find_handlers
 from receiver.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -79,3 +81,15 @@ def test_every_variable_that_the_readme_names_is_understood():
     known = set(re.findall(r"`((?:RECEIVER|VIDEOGEN)_[A-Z_]+)`", settings_table()))
     named = set(re.findall(r"\b(RECEIVER_[A-Z_]+)\b", README))
     assert named <= known | {"RECEIVER_"}
+
+
+def test_the_page_about_handlers_is_that_of_the_handlers(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    said = page(find_handlers(["handlers"]), find_configurable(["handlers"]))
+    assert (ROOT / "docs" / "handlers.md").read_text() == said, "write it anew: make docs"
+
+
+def test_every_option_of_a_handler_says_what_it_means():
+    told = (ROOT / "docs" / "handlers.md").read_text()
+    assert {"forward", "notify", "publish", "run", "download"} <= set(re.findall(r"^### (\w+)$", told, re.MULTILINE))
+    assert [line for line in told.splitlines() if line.endswith("| not told |")] == []

@@ -252,7 +252,7 @@ def test_every_file_of_a_folder_is_looked_at_in_the_order_of_names(folder):
     place = folder(two=HANDLER.format(name="b"), one=HANDLER.format(name="z") + HANDLER.format(name="a"))
     found = find_handlers([place])
     assert [each.name for each in found] == ["a", "b", "z"]
-    assert found[1].place.endswith(".two:b")
+    assert found[1].place.endswith("/place/two.py:4")
 
 
 def test_files_that_begin_with_an_underscore_are_for_the_others(folder):
@@ -396,7 +396,7 @@ def test_two_handlers_of_one_name_are_refused_with_both_places(folder):
     place = folder(one=HANDLER.format(name="a"), two=HANDLER.format(name="a"))
     with pytest.raises(ConfigError) as caught:
         find_handlers([place])
-    for told in ("two handlers are named a", ".one:a", ".two:a", "give one a name="):
+    for told in ("two handlers are named a", "/place/one.py:4 and /", "/place/two.py:4", "give one a name="):
         assert told in str(caught.value)
 
 

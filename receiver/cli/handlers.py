@@ -1,24 +1,51 @@
 """The commands about handlers and sources."""
 
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..attempt import Ended
+from ..beginning import begin
 from ..errors import ConfigError
-from ..registry import find_sources
+from ..events import Event, redact
+from ..handbook import page
+from ..logs import configure
+from ..registry import Handler, find_configurable, find_handlers, find_sources
+from ..rehearsal import Stage, read_event
 from ..settings import load
 from ..sources import Source, WebhookSource
 from ..sources.profile import Profile
 from ..sources.profiles import PROFILES
 from .events import configured_handlers, with_store
-from .output import Json, console, show
+from .output import Json, console, plain, show
 
 app = typer.Typer(name="handlers", help="The functions that want events.", no_args_is_help=True)
 
+Sample = Annotated[
+    Path,
+    typer.Option(
+        "--event", metavar="FILE", help="An event of ours as JSON, as `forward` sends it, or a provider's body."
+    ),
+]
+Whose = Annotated[str | None, typer.Option("--source", help="Whose body it is, if that cannot be told.")]
+
 
 @app.command("list")
-def list_handlers(as_json: Json = False) -> None:
-    """List the handlers that are found, which events each gets, and where that is said."""
+def list_handlers(
+    as_json: Json = False,
+    file: Annotated[
+        Path | None, typer.Option("--event", metavar="FILE", help="Say of this event who gets it, and why not.")
+    ] = None,
+    source: Whose = None,
+) -> None:
+    """List the handlers that are found, which events each gets, and why it is there."""
+    settings = load()
+    event = read_event(file, find_sources(settings.providers), source=source) if file else None
     rows = [
         {
             "name": handler.name,
@@ -29,18 +56,94 @@ def list_handlers(as_json: Json = False) -> None:
             "timeout": handler.timeout,
             "concurrency": handler.concurrency,
             "place": handler.place,
+            "why": handler.why,
+            **({"gets_it": handler.why_not(event) or "yes"} if event else {}),
         }
         for handler in configured_handlers()
     ]
-    columns = ("name", "events", "source", "tool", "retries", "timeout", "concurrency", "place")
+    limits = ("retries", "timeout", "concurrency")
+    columns = ("name", "events", "source", "tool", *(("gets_it",) if event else limits), "place", "why")
     show(rows, columns, as_json=as_json, empty="No handlers: see RECEIVER_HANDLERS.")
+    if not as_json:
+        offers = ", ".join(offer.name for offer in find_configurable(settings.handlers)) or "nothing"
+        console.print(f"receiver.toml may use: {offers}", highlight=False)
+
+
+@app.command("test")
+def try_handler(name: Annotated[str, typer.Argument(metavar="NAME")], file: Sample, source: Whose = None) -> None:
+    """Run one handler on an event in a file, and say how it ends: exit 0 if it is done, 1 if it is not.
+
+    Nothing is stored. Requests are really sent; files go to a temporary folder; jobs are not submitted.
+    """
+    handler = _named(name)
+    settings = load()
+    event = read_event(file, find_sources(settings.providers), source=source)
+    configure(format=settings.log_format, level=settings.log_level)
+    folder = Path(tempfile.mkdtemp(prefix="receiver-test-"))
+    if reason := handler.why_not(event):
+        console.print(f"By itself it would not get this event: {plain(reason)}.", highlight=False, soft_wrap=True)
+    stage = Stage(settings.model_copy(update={"files": str(folder)}))
+    began = time.monotonic()
+    ended = asyncio.run(stage.run(handler, event))
+    for line in _told(name, event, ended, seconds=time.monotonic() - began):
+        console.print(plain(line), highlight=False, soft_wrap=True)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        console.print(f"  file {plain(str(path))}, {path.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
+    if not files:
+        folder.rmdir()
+    raise typer.Exit(0 if ended.outcome == "done" else 1)
+
+
+def _told(name: str, event: Event, ended: Ended, *, seconds: float) -> Sequence[str]:
+    when = f", in {ended.after:g} s" if ended.after is not None else ""
+    error = f": {ended.error}" if ended.error else ""
+    what = f"{name} on {event.id} ({event.source} {event.type})"
+    lines = [f"{what} after {seconds:.3f} s: {_WORDS[ended.outcome]}{when}{error}"]
+    lines += [f"  {line}" for line in (ended.note or "").splitlines()]
+    lines += [f"  would submit {job.source} {job.tool} {redact(job.parameters)}" for job in ended.jobs]
+    return lines
+
+
+_WORDS = {"done": "done", "failed": "failed, and would not be tried again", "retry": "would be tried again"}
+
+
+@app.command("new")
+def new_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Write the beginning of a handler, and a test of it that passes."""
+    settings = load()
+    place = settings.handlers[0] if settings.handlers else "handlers"
+    if "." in place and not Path(place).is_dir():
+        raise ConfigError(
+            f"RECEIVER_HANDLERS begins with the module {place}: name a folder first, e.g. handlers,{place}"
+        )
+    before = configured_handlers()
+    if name in {handler.name for handler in before}:
+        raise ConfigError(f"there is a handler {name} already: see `receiver handlers list`")
+    first = not Path(place).is_dir()
+    for file in begin(name, Path(place)):
+        console.print(f"written: {plain(str(file))}", highlight=False, soft_wrap=True)
+    hidden = sorted({handler.name for handler in before} - {handler.name for handler in configured_handlers()})
+    if first and hidden:
+        console.print(
+            f"From now on there is a folder {place}, and so these run only if they are named: {', '.join(hidden)}. "
+            f"E.g. RECEIVER_HANDLERS={place},handlers.{hidden[0]}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@app.command("docs")
+def docs() -> None:
+    """Print a page of Markdown about the handlers and what `receiver.toml` may use."""
+    places = load().handlers
+    typer.echo(page(find_handlers(places), find_configurable(places)), nl=False)
 
 
 @app.command("pause")
 def pause_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Let a handler's runs wait; new ones gather until it is resumed."""
-    if name not in {handler.name for handler in configured_handlers()}:
-        raise ConfigError(f"no handler is called {name}: see `receiver handlers list`")
+    _named(name)
     with_store(lambda store: store.runs.pause(name))
     console.print(f"{name} is paused.", highlight=False)
 
@@ -75,3 +178,10 @@ def sources(as_json: Json = False) -> None:
     ]
     columns = ("name", "path", "api_key", "events", "tools", "scheme", "trust", "certainty")
     show(rows, columns, as_json=as_json, empty="No sources.")
+
+
+def _named(name: str) -> Handler:
+    found = {handler.name: handler for handler in configured_handlers()}
+    if name not in found:
+        raise ConfigError(f"no handler is called {name}: see `receiver handlers list`")
+    return found[name]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ConfigError
+from .alarms import Alarm, Alarms, Signs
 from .backlog import Backlog, Left
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
@@ -30,6 +31,8 @@ __all__ = [
     "REPORT",
     "STEP",
     "Added",
+    "Alarm",
+    "Alarms",
     "Arrival",
     "Backlog",
     "Change",
@@ -58,6 +61,7 @@ __all__ = [
     "Runs",
     "Secret",
     "Sessions",
+    "Signs",
     "Store",
     "Subject",
     "Tally",
@@ -85,6 +89,7 @@ class Store:
         self.tally = Tally(self.database)
         self.outputs = Outputs(self.database)
         self.backlog = Backlog(self.database)
+        self.alarms = Alarms(self.database, self.backlog)
         self.retention = Retention(self.database)
         self.erasures = Erasures(self.database)
         self.endpoints = Endpoints(self.database)

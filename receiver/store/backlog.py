@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from .database import Database
-from .tables import events, jobs, pauses, runs
+from .tables import alarms, events, jobs, pauses, runs
 
 #: Seconds before their URLs expire in which outputs should have been captured.
 URGENT = 900
@@ -22,6 +22,7 @@ class Left:
     open_jobs: dict[tuple[str, str], int]  # by source and state
     expiring: dict[str, int]  # by handler: runs whose outputs expire within URGENT, or did, and are not captured
     recovered: dict[str, int]  # by source: stored events whose webhook did not come
+    alarms: list[tuple[str, str]]  # that are on: what is watched, and which handler or source it is about
 
 
 class Backlog:
@@ -48,6 +49,7 @@ class Backlog:
             urgent = late.where(runs.c.expires_at.between(now - URGENT, now + URGENT)).group_by(runs.c.handler)
             expiring = (await connection.execute(urgent)).all()
             found = (await connection.execute(recovered.group_by(events.c.source))).all()
+            on = (await connection.execute(select(alarms.c.watch, alarms.c.about))).all()
         return Left(
             event_age=0.0 if received_at is None else max(0.0, now - received_at),
             waiting={
@@ -57,4 +59,5 @@ class Backlog:
             open_jobs={(source, state): count for source, state, count in unended},
             expiring=dict(tuple(row) for row in expiring),
             recovered={row.source: row[1] for row in found},
+            alarms=[(watch, about) for watch, about in on],
         )

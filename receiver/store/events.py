@@ -78,7 +78,7 @@ class Events:
 
     async def add(self, arrivals: Sequence[Arrival], refusals: Sequence[Refusal] = ()) -> list[Added]:
         """Store each arrival unless its message or its fact is there already. Durable when this returns."""
-        rows = [_event_row(arrival) for arrival in arrivals]
+        rows = [event_row(arrival) for arrival in arrivals]
         # Always in the same order: two writers with the same copies would else wait for each other.
         ordered = sorted(rows, key=_order) if len(rows) > 1 else rows
         new = await self._ingest.add(ordered) if rows else 0
@@ -213,7 +213,7 @@ class Events:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
-def _event_row(arrival: Arrival) -> Row:
+def event_row(arrival: Arrival) -> Row:
     """Return the arrival as a row, its values in the order of `ingest.COLUMNS`."""
     return (
         new_id("evt"),

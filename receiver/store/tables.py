@@ -144,6 +144,13 @@ Index(
     postgresql_where=text("order_key IS NOT NULL AND finished_at IS NULL"),
 )
 
+# Those that do not succeed, for the alarm.
+Index(
+    "runs_struggling",
+    runs.c.handler,
+    sqlite_where=text("state = 'waiting' AND attempt >= 3"),
+    postgresql_where=text("state = 'waiting' AND attempt >= 3"),
+)
 Index("runs_failed", runs.c.id, sqlite_where=text("state = 'failed'"), postgresql_where=text("state = 'failed'"))
 
 #: Handlers as the workers that found them tell: only they import handler code.
@@ -280,6 +287,18 @@ outputs = Table(
     UniqueConstraint("event_id", "handler", "output_id", name="outputs_output"),
 )
 Index("outputs_job", outputs.c.job_id)
+
+#: Alarms that are on. What they told is in the events.
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("watch", Text, primary_key=True),
+    Column("about", Text, primary_key=True),
+    Column("raised_at", Double, nullable=False),
+    Column("calm_since", Double),  # since when it would not be raised any more
+    Column("value", Double, nullable=False),
+    Column("text", Text, nullable=False),
+)
 
 #: When a part of the receiver was last there, or a source last delivered.
 beats = Table("beats", metadata, Column("part", Text, primary_key=True), Column("seen_at", Double, nullable=False))

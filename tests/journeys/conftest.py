@@ -40,9 +40,9 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def until(condition: Callable[[], object], what: str) -> object:
+def until(condition: Callable[[], object], what: str, *, patience: float = PATIENCE) -> object:
     """Wait for a process of ours, bounded; return what the condition gave."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if found := condition():
             return found
