@@ -19,8 +19,10 @@ from .callback import Callbacks
 from .dashboard import Dashboard
 from .errors import ConfigError, ReceiverError, Unavailable
 from .inbox import Inbox
+from .jwks import key_servers, publishes
 from .keyring import Keyring
 from .metrics import Metrics, own_port
+from .outbound import create_client
 from .registry import find_sources, webhook_sources
 from .settings import Settings
 from .store import Store
@@ -64,7 +66,15 @@ class Door:
         self._store = Store(settings.database_url)
         self._supervisor = Supervisor(grace=settings.grace)
         self._writer = Writer(self._store, queue=settings.queue, stored=self._wake)
-        self._keyring = Keyring(store=self._store, sources=sources, settings=settings, clock=clock)
+        # Only where it is needed: to load the usual authorities takes longer than all the rest here.
+        self._http = create_client(allow=settings.outbound_allow) if any(map(publishes, sources.values())) else None
+        self._keyring = Keyring(
+            store=self._store,
+            sources=sources,
+            settings=settings,
+            clock=clock,
+            servers=key_servers(sources, self._http) if self._http else {},
+        )
         self._tracing = tracing or Tracing.of(settings)
         callbacks = Callbacks(settings.secret_keys, settings.public_url)
         self._inbox = Inbox(
@@ -139,6 +149,8 @@ class Door:
             finally:
                 await self._stop()
         finally:
+            if self._http:
+                await self._http.aclose()
             await self._store.close()
             if self._tracing is not None:
                 await self._tracing.close()

@@ -11,6 +11,7 @@ import httpx
 from .config import read
 from .endpoints import Registrar
 from .errors import ConfigError, ReceiverError, Unavailable
+from .jwks import key_servers, publishes
 from .keyring import Keyring
 from .outbound import create_client
 from .registry import find_handlers, find_sources, webhook_sources
@@ -51,9 +52,12 @@ async def _checks(settings: Settings, store: Store, http: httpx.AsyncClient) -> 
     sources = {
         name: source
         for name, source in webhook_sources(find_sources(settings.providers)).items()
-        if not isinstance(source, Profile) or name in secrets or settings.provider(name).webhook_secrets
+        if not isinstance(source, Profile)
+        or name in secrets
+        or publishes(source)
+        or settings.provider(name).webhook_secrets
     }
-    yield await _secrets(settings, store, sources) if there else _skipped("secrets")
+    yield await _secrets(settings, store, sources, http) if there else _skipped("secrets")
     yield await _public_url(settings, http)
     yield await _endpoints(settings, store, sources, http) if there else _skipped("endpoints")
     yield await _clock(store) if there else _skipped("clock")
@@ -83,12 +87,19 @@ async def _store(store: Store) -> Check:
     return Check(name="store", state="fine", text=f"answers, schema is current; runs: {told}")
 
 
-async def _secrets(settings: Settings, store: Store, sources: dict[str, WebhookSource]) -> Check:
+async def _secrets(
+    settings: Settings, store: Store, sources: dict[str, WebhookSource], http: httpx.AsyncClient
+) -> Check:
+    servers = key_servers(sources, http)
     try:
-        keyring = Keyring(store=store, sources=sources, settings=settings, clock=time.time)
+        keyring = Keyring(store=store, sources=sources, settings=settings, clock=time.time, servers=servers)
         await keyring.load()
+        await keyring.fetch()
     except ConfigError as error:
         return Check(name="secrets", state="wrong", text=str(error))
+    if silent := [name for name, server in servers.items() if not server.keys]:
+        text = f"no keys from the key server of {', '.join(silent)}: what it signs is answered 503"
+        return Check(name="secrets", state="wrong", text=text)
     found = {name: len(keyring.keys(name)) for name in sources}
     told = ", ".join(f"{name} {number}" for name, number in found.items())
     if not any(found.values()):

@@ -213,8 +213,8 @@ class Inbox:
             except BadSignature as error:
                 if error.reason not in ("wrong-signature", "no-secret"):
                     raise
-                # The secret may have been registered a moment ago, by another process.
-                await self._keyring.look_again()
+                # The secret may have been registered a moment ago, by another process; or the provider has a new key.
+                await self._keyring.look_again(source.name)
                 message_id = source.verify(headers, body, keys=self._keyring.keys(source.name), now=now)
         except BadSignature as error:
             if error.reason in ("stale-timestamp", "future-timestamp"):

@@ -1,4 +1,4 @@
-"""The signing keys that count right now, per source: from the environment and from the store."""
+"""The signing keys that count right now, per source: from the environment, from the store, from key servers."""
 
 import asyncio
 import time
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from .errors import ConfigError, ReceiverError
+from .errors import ConfigError, ReceiverError, Unavailable
+from .jwks import KeyServer
 from .settings import Settings
 from .sources import WebhookSource
 from .store import Store
@@ -25,12 +26,19 @@ class Keyring:
     """Keys by source. Another process may add some to the store at any time; they are found when needed."""
 
     def __init__(
-        self, *, store: Store, sources: Mapping[str, WebhookSource], settings: Settings, clock: Callable[[], float]
+        self,
+        *,
+        store: Store,
+        sources: Mapping[str, WebhookSource],
+        settings: Settings,
+        clock: Callable[[], float],
+        servers: Mapping[str, KeyServer] | None = None,
     ) -> None:
         self._store = store
         self._sources = sources
         self._vault = Vault(settings.secret_keys)
         self._clock = clock
+        self._servers = servers or {}
         self._fixed = {name: _configured(source, settings) for name, source in sources.items()}
         self._keys: dict[str, tuple[bytes, ...]] = dict(self._fixed)
         self._reading = asyncio.Lock()
@@ -38,7 +46,8 @@ class Keyring:
 
     def keys(self, source: str) -> Sequence[bytes]:
         """Return the keys of a source, newest first; empty if there are none."""
-        return self._keys.get(source, ())
+        keys = self._keys.get(source, ())
+        return (*keys, *self._servers[source].keys) if source in self._servers else keys
 
     async def load(self) -> None:
         """Read the store's secrets.
@@ -54,8 +63,16 @@ class Keyring:
                 found[secret.source].append(key)
         self._keys = {name: (*found[name], *self._fixed[name]) for name in self._sources}
 
-    async def look_again(self) -> None:
-        """Read the store once more because no key fitted; together for all who ask, and not without pause."""
+    async def look_again(self, source: str) -> None:
+        """Look once more for keys of a source because none fitted; together for all who ask, and not without pause.
+
+        Raises Unavailable if they are with a key server that has not answered yet.
+        """
+        if source in self._servers:
+            await self._servers[source].refresh(unknown=True)
+            if not self.keys(source):
+                raise Unavailable(f"the key server of {source} has not answered yet", retry_after=60)
+            return
         asked_at = time.monotonic()
         async with self._reading:
             if self._read_at > asked_at:
@@ -64,10 +81,15 @@ class Keyring:
             await self._reload()
 
     async def follow(self) -> None:
-        """Keep up with the store, for good."""
+        """Keep up with the store and the key servers, for good."""
         while True:
+            await self.fetch()
             await asyncio.sleep(REFRESH)
             await self._reload()
+
+    async def fetch(self) -> None:
+        """Ask the key servers, where that is due."""
+        await asyncio.gather(*(server.refresh() for server in self._servers.values()))
 
     async def _reload(self) -> None:
         try:

@@ -77,7 +77,11 @@ class Scheme:
     key: Literal["text", "base64"] = "text"  #: what a secret is
     strip: str = ""  #: what a secret may begin with that is not part of it
     issuer: str | None = None  #: jwt: who must have issued it
-    audience: str | None = None  #: jwt: whom it must be for
+    #: Whom it must be for, where a provider signs for all its customers with the same keys: `aud` of a token, or what
+    #: the signed header `account` says.
+    audience: str | None = None
+    account: str | None = None
+    jwks: str | None = None  #: where its public keys are published
     trust: Trust = "body"
     names: frozenset[bytes] = field(init=False, repr=False, compare=False)  #: the headers that decide, each needed once
     verify: Verify = field(init=False, repr=False, compare=False)  #: see `Verify`
@@ -108,7 +112,8 @@ Judge = Callable[[list[bytes], Sequence[bytes], Headers, bytes, bytes, bytes], s
 def _compile(scheme: Scheme, content: Content) -> Verify:
     if scheme.kind == "none":
         return _unsigned
-    return _token(scheme) if scheme.kind == "jwt" else _signed(scheme, content)
+    verify = _token(scheme) if scheme.kind == "jwt" else _signed(scheme, content)
+    return _for_us(scheme, verify) if scheme.account else verify
 
 
 def _signed(scheme: Scheme, content: Content) -> Verify:
@@ -180,6 +185,19 @@ def _token(scheme: Scheme) -> Verify:
     return verify
 
 
+def _for_us(scheme: Scheme, verify: Verify) -> Verify:
+    account, ours = (scheme.account or "").encode(), (scheme.audience or "").encode()
+
+    def verify_for_us(headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
+        pairs = list(headers)
+        message = verify(pairs, body, keys=keys, now=now)
+        if not ours or not hmac.compare_digest(dict(pairs)[account], ours):
+            raise BadSignature("wrong-audience")
+        return message
+
+    return verify_for_us
+
+
 def _names(scheme: Scheme, parts: Iterable[tuple[str, str]]) -> frozenset[bytes]:
     """Return the headers that decide."""
     signed = [text for piece, text in parts if piece == "header"]
@@ -189,6 +207,8 @@ def _names(scheme: Scheme, parts: Iterable[tuple[str, str]]) -> frozenset[bytes]
 def _check(scheme: Scheme, pieces: set[str]) -> None:
     if scheme.kind not in ("hmac", "hash", "ed25519"):
         return
+    if scheme.account and f"{{header:{scheme.account}}}" not in scheme.template:
+        raise ConfigError("an account that is not signed proves nothing: leave it out")
     has_stamp = scheme.stamp is not None or scheme.container == "fields"
     for name, there in (("id", scheme.id is not None), ("ts", has_stamp)):
         if there and name not in pieces:

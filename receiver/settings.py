@@ -31,7 +31,7 @@ _THROW_AWAY_DISKS = {
     "RAILWAY_ENVIRONMENT_NAME": "RAILWAY_VOLUME_MOUNT_PATH",
 }
 _PROVIDER_VARIABLE = re.compile(
-    r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET|WEBHOOK_SCHEME|WEBHOOK_CONFIRMED|STATUS_URL|JOBS_AT_ONCE)"
+    r"([A-Z][A-Z0-9_]*?)_(API_KEY|BASE_URL|WEBHOOK_SECRET|WEBHOOK_SCHEME|WEBHOOK_CONFIRMED|WEBHOOK_ACCOUNT|STATUS_URL|JOBS_AT_ONCE)"
 )
 
 
@@ -62,12 +62,17 @@ class Provider(BaseModel):
         "or `unsigned`.",
     )
     webhook_confirmed: bool = Field(False, description="Somebody has checked what is not sure about how it signs.")
+    webhook_account: str | None = Field(
+        None, description="Whose deliveries are meant, where a provider signs for all its customers with the same keys."
+    )
     status_url: str | None = Field(
         None, repr=False, description="Where a provider that signs nothing tells how a job stands, with `{job}` in it."
     )
     jobs_at_once: int | None = Field(None, ge=1, description="Jobs to have there at once; more wait here.")
 
-    @field_validator("api_key", "base_url", "webhook_scheme", "status_url", "jobs_at_once", mode="before")
+    @field_validator(
+        "api_key", "base_url", "webhook_scheme", "webhook_account", "status_url", "jobs_at_once", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
@@ -184,8 +189,8 @@ class Settings(BaseSettings):
         exclude=True,
         description="Per provider: `<NAME>_API_KEY`, `<NAME>_BASE_URL`, `<NAME>_WEBHOOK_SECRET` "
         "(several, newest first, separated by commas) and `<NAME>_JOBS_AT_ONCE`, e.g. `VIDEOGEN_API_KEY`; and for "
-        "[other providers](docs/sources.md) `<NAME>_WEBHOOK_SCHEME`, `<NAME>_WEBHOOK_CONFIRMED` and "
-        "`<NAME>_STATUS_URL`.",
+        "[other providers](docs/sources.md) `<NAME>_WEBHOOK_SCHEME`, `_WEBHOOK_ACCOUNT`, "
+        "`_WEBHOOK_CONFIRMED` and `_STATUS_URL`.",
     )
 
     @model_validator(mode="before")

@@ -81,14 +81,14 @@ async def test_trouble_while_running_keeps_the_keys_there_are(store):
     store.endpoints.found = [secret()]
     await ring.load()
     store.endpoints.trouble = Unavailable("gone")
-    await ring.look_again()
+    await ring.look_again("videogen")
     assert len(ring.keys("videogen")) == 1
 
 
 async def test_all_who_ask_at_once_ask_together(store):
     ring = keyring(store)
     await ring.load()
-    await asyncio.gather(*(ring.look_again() for _ in range(50)))
+    await asyncio.gather(*(ring.look_again("videogen") for _ in range(50)))
     assert store.endpoints.asked == 2
 
 
@@ -96,7 +96,7 @@ async def test_a_secret_stored_right_after_the_last_look_is_found(store):
     ring = keyring(store)
     await ring.load()
     store.endpoints.found = [secret()]
-    await ring.look_again()
+    await ring.look_again("videogen")
     assert len(ring.keys("videogen")) == 1
 
 
@@ -105,7 +105,7 @@ async def test_asking_without_end_does_not_read_without_end(store, monkeypatch):
     ring = keyring(store)
     began = time.monotonic()
     for _ in range(5):
-        await ring.look_again()
+        await ring.look_again("videogen")
     assert time.monotonic() - began >= 4 * 0.02
 
 

@@ -27,6 +27,7 @@ BODY = b'{"id":"job_1","status":"completed"}'
 KIE_BODY = b'{"taskId":"job_1"}'
 KEY = b"testsecret"
 SCHEMES = {profile.name: profile.scheme for profile in PROFILES}
+SCHEMES["fal"] = replace(SCHEMES["fal"], audience="user_1")
 FAL_KEY = base64.urlsafe_b64decode("A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=")
 FAL_SIGNATURE = (
     "2d2751772e984ffcbedb01f6b6c1265697d1b66cb3b117b2fdf397d551126d0d"
@@ -363,6 +364,15 @@ def test_a_token_for_somebody_else_is_refused():
                 scheme.verify(headers, BODY, keys=[RSA_KEY], now=T0)
 
 
+def test_what_is_signed_for_another_customer_of_the_provider_is_refused():
+    """All of fal's customers get signatures by the same keys: theirs prove nothing about us."""
+    golden, body, key = GOLDEN["fal"]
+    for audience in ("user_2", "", None):
+        scheme = replace(SCHEMES["fal"], audience=audience)
+        with pytest.raises(BadSignature, match="wrong-audience"):
+            scheme.verify(pairs(golden), body, keys=[key], now=T0)
+
+
 # What no scheme may be
 
 
@@ -377,8 +387,10 @@ def test_a_template_that_means_nothing_is_refused(template):
         Scheme(kind="hmac", header="x", template=template)
 
 
-@pytest.mark.parametrize("changes", [{"id": "y"}, {"stamp": "y"}, {"container": "fields", "label": "v1"}])
-def test_an_id_or_a_timestamp_that_is_not_signed_is_none(changes):
+@pytest.mark.parametrize(
+    "changes", [{"id": "y"}, {"stamp": "y"}, {"account": "y"}, {"container": "fields", "label": "v1"}]
+)
+def test_an_id_an_account_or_a_timestamp_that_is_not_signed_is_none(changes):
     with pytest.raises(ConfigError, match="not signed"):
         Scheme(kind="hmac", header="x", **changes)
 

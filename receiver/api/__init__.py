@@ -54,11 +54,13 @@ class Api:
             *JobCalls(store, sources, callbacks).calls(),
             *HandlerCalls(store).calls(),
         ]
-        self._document = document(calls, prefix=PREFIX, version=__version__)
+        #: The OpenAPI document.
+        self.document = document(calls, prefix=PREFIX, version=__version__)
         by_path: dict[str, dict[str, Call]] = {}
         for call in calls:
             by_path.setdefault(call.path, {})[call.method] = call
-        routes = [Route(path, _by_method(methods), methods=list(methods)) for path, methods in by_path.items()]
+        fixed_first = sorted(by_path, key=lambda path: "{" in path)  # else `replay` would be taken for an id
+        routes = [Route(path, _by_method(by_path[path]), methods=list(by_path[path])) for path in fixed_first]
         routes.append(Route("/openapi.json", self._show_document))
         self._router = Router(routes, redirect_slashes=False)
 
@@ -83,7 +85,7 @@ class Api:
             await problem(error.status_code, detail, headers=error.headers)(scope, receive, send)
 
     async def _show_document(self, _request: Request) -> Response:
-        return Answer(self._document)
+        return Answer(self.document)
 
 
 _NO_PATH = "there is nothing here: see /api/v1/openapi.json"

@@ -62,4 +62,4 @@ async def _read(request: Request, model: type[M]) -> M:
         body += part
         if len(body) > LARGEST:
             raise Problem(413, f"a body has at most {LARGEST} bytes")
-    return model.model_validate_json(bytes(body))
+    return model.model_validate_json(bytes(body), strict=True)

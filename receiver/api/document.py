@@ -88,8 +88,12 @@ def _said(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _content(model: type[BaseModel] | None) -> dict[str, Any]:
     if model is None:
-        return {"text/event-stream": {"schema": {"type": "string"}}}
+        return {"text/event-stream": {"schema": _CHANGE}}
     return {"application/json": {"schema": _ref(model)}}
+
+
+_TEXT = {"type": "string", "contentMediaType": "application/json"}
+_CHANGE = {"type": "object", "properties": {"event": {"const": "job"}, "data": _TEXT}, "required": ["event", "data"]}
 
 
 def _refusal(status: int) -> dict[str, Any]:

@@ -109,8 +109,6 @@ class StatsQuery(Asked):
 class NewJobBody(Asked):
     """The body of a submission."""
 
-    model_config = ConfigDict(strict=True)
-
     source: str
     tool: str
     parameters: dict[str, Any] = {}
@@ -120,8 +118,6 @@ class NewJobBody(Asked):
 
 class CallbackBody(Asked):
     """The body of a request for a URL at which a provider that signs nothing may call back about one job."""
-
-    model_config = ConfigDict(strict=True)
 
     source: str
     metadata: dict[str, Any] = {}

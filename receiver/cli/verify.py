@@ -1,5 +1,6 @@
 """`receiver verify`: why a delivery is taken or refused, without a secret in the answer."""
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Annotated
 import typer
 
 from ..errors import BadSignature, ConfigError
+from ..jwks import key_servers, publishes
+from ..outbound import create_client
 from ..registry import find_sources, webhook_sources
 from ..settings import Settings, load
 from ..sources import WebhookSource
@@ -34,19 +37,21 @@ def verify(
     profile = sources[source]
     if isinstance(profile, Profile):
         _say(f"signed: {profile.scheme.template!r} by {profile.scheme.kind}, in the header {profile.scheme.header}")
-    secrets = _secrets(settings, source)
-    if not secrets:
+    keys = _keys(settings, source, sources[source])
+    if not keys:
         _say("keys: none, so every delivery is refused")
-    taken = [_tried(sources[source], pairs, content, secret, now) for secret in secrets]
+    taken = [_tried(sources[source], pairs, content, name, key, now) for name, key in keys]
     _say("verdict: taken" if any(taken) else "verdict: refused")
     if not any(taken):
         raise typer.Exit(1)
 
 
-def _tried(source: WebhookSource, headers: list[tuple[bytes, bytes]], body: bytes, secret: str, now: float) -> bool:
-    told = f"key …{secret[-4:]}: "
+def _tried(
+    source: WebhookSource, headers: list[tuple[bytes, bytes]], body: bytes, name: str, key: bytes, now: float
+) -> bool:
+    told = f"key {name}: "
     try:
-        message = source.verify(headers, body, keys=[source.decode_secret(secret)], now=now)
+        message = source.verify(headers, body, keys=[key], now=now)
     except BadSignature as error:
         clock = "" if error.skew is None else f", its clock is {error.skew:+.0f} s off ours"
         _say(f"{told}{error.reason}{clock}")
@@ -55,10 +60,23 @@ def _tried(source: WebhookSource, headers: list[tuple[bytes, bytes]], body: byte
     return True
 
 
-def _secrets(settings: Settings, source: str) -> list[str]:
+def _keys(settings: Settings, name: str, source: WebhookSource) -> list[tuple[str, bytes]]:
+    """Return the keys that count now, each with what it may be called."""
     vault = Vault(settings.secret_keys)
-    stored = with_store(lambda store: store.endpoints.secrets(source, now=time.time()))
-    return [*(vault.open(secret.sealed) for secret in stored), *settings.provider(source).webhook_secrets]
+    stored = with_store(lambda store: store.endpoints.secrets(name, now=time.time()))
+    secrets = [*(vault.open(secret.sealed) for secret in stored), *settings.provider(name).webhook_secrets]
+    keys = [(f"…{secret.strip()[-4:]}", source.decode_secret(secret)) for secret in secrets]
+    served = asyncio.run(_served(settings, name, source))
+    return keys + [(f"{number} of its key server", key) for number, key in enumerate(served, 1)]
+
+
+async def _served(settings: Settings, name: str, source: WebhookSource) -> tuple[bytes, ...]:
+    if not publishes(source):
+        return ()
+    async with create_client(allow=settings.outbound_allow) as http:
+        server = key_servers({name: source}, http)[name]
+        await server.refresh()
+        return server.keys
 
 
 def _pairs(file: Path) -> list[tuple[bytes, bytes]]:

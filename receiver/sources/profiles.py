@@ -6,7 +6,7 @@ nothing, or less than the body, a delivery is a hint at most: they are asked, on
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from ..errors import ConfigError
 from ..events import Kind
@@ -101,7 +101,12 @@ PROFILES = (
         error="/data/error_message",  # where its file is, its documents and the news about them tell differently
     ),
     Profile(
-        name="gemini_jwt", scheme=Scheme(kind="jwt", header="webhook-signature", trust="id"), certainty="unknown",
+        name="gemini_jwt",
+        scheme=Scheme(
+            kind="jwt", header="webhook-signature", trust="id",
+            jwks="https://generativelanguage.googleapis.com/.well-known/jwks.json",
+        ),
+        certainty="unknown",
         facts="https://ai.google.dev/gemini-api/docs/webhooks",
         doubts="what `aud` is, and whether the token binds the body",
         event="/type", job="/data/id", state="/type",
@@ -139,6 +144,7 @@ PROFILES = (
         scheme=Scheme(
             kind="ed25519", header="x-fal-webhook-signature", stamp="x-fal-webhook-timestamp",
             template="{header:x-fal-webhook-request-id}\n{header:x-fal-webhook-user-id}\n{ts}\n{body_sha256}",
+            account="x-fal-webhook-user-id", jwks="https://rest.fal.ai/.well-known/jwks.json",
         ),
         certainty="confirmed", facts="https://docs.fal.ai/model-apis/model-endpoints/webhooks",
         job="/request_id", state="/status", ends=_ends("ok", "error"),
@@ -297,12 +303,19 @@ def usable(providers: Mapping[str, Provider]) -> dict[str, Profile]:
         provider = providers.get(name, Provider())
         trouble = why_not(profile, provider)
         if trouble is None:
-            found[name] = profile if believed(profile) else _asked(profile, provider)
-        elif provider.webhook_secrets or provider.status_url:
-            raise ConfigError(
-                f"{name.upper()}_{'STATUS_URL' if provider.status_url else 'WEBHOOK_SECRET'} is set, but {trouble}"
-            )
+            found[name] = _ready(profile, provider)
+        elif variable := _set(provider):
+            raise ConfigError(f"{name.upper()}_{variable} is set, but {trouble}")
     return found
+
+
+def _set(provider: Provider) -> str | None:
+    given = {
+        "WEBHOOK_SECRET": provider.webhook_secrets,
+        "STATUS_URL": provider.status_url,
+        "WEBHOOK_ACCOUNT": provider.webhook_account,
+    }
+    return next((variable for variable, value in given.items() if value), None)
 
 
 def believed(profile: Profile) -> bool:
@@ -318,6 +331,11 @@ def why_not(profile: Profile, provider: Provider) -> str | None:
             f"{profile.name} does not sign what it sends ({profile.facts}), so its deliveries cannot be trusted: it "
             f"must be asked, with {variable}_STATUS_URL and {variable}_API_KEY; see docs/sources.md"
         )
+    if profile.scheme.jwks and not provider.webhook_account:
+        return (
+            f"{profile.name} signs for all its customers with the same keys: say whose deliveries are meant with "
+            f"{variable}_WEBHOOK_ACCOUNT; its keys are fetched, no secret is needed"
+        )
     if profile.certainty == "unknown" and not provider.webhook_confirmed:
         return (
             f"of {profile.name} it is not known for sure: {profile.doubts}; check {profile.facts} against a delivery "
@@ -326,7 +344,12 @@ def why_not(profile: Profile, provider: Provider) -> str | None:
     return None
 
 
-def _asked(profile: Profile, provider: Provider) -> Profile:
+def _ready(profile: Profile, provider: Provider) -> Profile:
+    """Return a profile with what the settings say of it."""
+    if profile.scheme.jwks:
+        profile = replace(profile, scheme=replace(profile.scheme, audience=provider.webhook_account))
+    if believed(profile):
+        return profile
     values = {field.name: getattr(profile, field.name) for field in fields(profile)}
     return Hinted(**values, status_url=provider.status_url or "")
 

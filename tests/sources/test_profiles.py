@@ -129,7 +129,9 @@ def provider(**values):
 def test_what_is_sure_and_signed_may_deliver_once_a_secret_is_there_and_nothing_else():
     found = usable({"nobody": provider()})
     assert set(found) == {
-        name for name, one in KNOWN.items() if one.certainty != "unknown" and one.scheme.trust in ("body", "sender")
+        name
+        for name, one in KNOWN.items()
+        if one.certainty != "unknown" and one.scheme.trust in ("body", "sender") and not one.scheme.jwks
     }
     assert "mux" not in find_sources()
     assert "mux" in find_sources({})
@@ -149,10 +151,19 @@ def test_what_is_not_known_for_sure_is_off_until_somebody_confirms_it(name):
 def test_who_does_not_sign_the_body_stays_refused_until_it_can_be_asked(name):
     with pytest.raises(ConfigError, match="cannot be trusted"):
         usable({name: provider(webhook_confirmed="1")})
-    asked = {"status_url": "https://x.example/{job}", "webhook_confirmed": "1"}
+    asked = {"status_url": "https://x.example/{job}", "webhook_confirmed": "1", "webhook_account": "me"}
     with pytest.raises(ConfigError, match=f"{name.upper()}_API_KEY"):
         usable({name: provider(**asked)})
     assert isinstance(usable({name: provider(**asked, api_key="k")})[name], HintingSource)
+
+
+@pytest.mark.parametrize("name", ["fal", "gemini_jwt"])
+def test_who_signs_for_everybody_with_the_same_keys_needs_to_know_for_whom(name):
+    known = {"status_url": "https://x.example/{job}", "api_key": "k", "webhook_confirmed": "1"}
+    with pytest.raises(ConfigError, match=f"{name.upper()}_WEBHOOK_ACCOUNT"):
+        usable({name: provider(**known)})
+    mine = Provider.model_validate({**known, "webhook_account": "me"})
+    assert usable({name: mine})[name].scheme.audience == "me"
 
 
 @pytest.mark.parametrize("text", ["github", "github:", "stripe", "rsa:X", "standard:X"])

@@ -1,0 +1,102 @@
+"""The OpenAPI document tells the truth: schemathesis asks what it promises, over a socket, and finds nothing wrong."""
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis import checks
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from receiver.api import PREFIX, Api
+from receiver.callback import Callbacks
+from receiver.registry import find_sources
+from receiver.settings import Settings
+from receiver.store import NewJob, Refusal, Store
+from receiver.vault import new_key
+
+from .conftest import TOKEN
+from .test_events import arrival, handle, reported
+
+
+def api_over(store):
+    token, callbacks = Settings(admin_token=TOKEN).admin_token, Callbacks([new_key()], "https://hooks.example.com")
+    return Api(store=store, sources=find_sources(), token=token, callbacks=callbacks)
+
+
+async def fill(store):
+    """Put one of everything into the store; return an id for each kind of path."""
+    await store.migrate()
+    refusal = Refusal(
+        source="videogen", reason="no-signature", status=401, received_at=1.0, headers="", body=b"{", size=1
+    )
+    [added] = await store.events.add([arrival()], [refusal])
+    await store.jobs.track(NewJob(source="videogen", tool="GENERATE_SOUND_EFFECT", job_id="job_1"))
+    await handle(store)
+    await store.handlers.report([reported("log")], worker="w")
+    [run] = await store.runs.recent()
+    [delivery] = await store.events.deliveries()
+    ids = {"events": added.event_id, "runs": run["id"], "refused": delivery["id"], "jobs": "job_1", "handlers": "log"}
+    await store.close()
+    return ids
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The API on a port, over a store with one of everything: its URL and the ids."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('api') / 'receiver.db'}"
+    ids = asyncio.run(fill(Store(url)))
+    store = Store(url)
+
+    @contextlib.asynccontextmanager
+    async def closing(_app):
+        yield
+        await store.close()
+
+    app = Starlette(routes=[Mount(PREFIX, api_over(store))], lifespan=closing)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", ws="none"))
+    started = threading.Event()
+    startup = server.startup
+
+    async def begin(*arguments, **more):
+        await startup(*arguments, **more)
+        started.set()
+
+    server.startup = begin
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    started.wait(30)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}", ids
+    server.should_exit = True
+    thread.join()
+
+
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+promised = schemathesis.openapi.from_dict(api_over(Store("sqlite:///none")).document)
+
+
+@promised.parametrize()
+@settings(
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_call_answers_as_promised(case, served):
+    url, ids = served
+    # That a token is needed has its own test. Which sources there are, and what they take, no document knows.
+    excluded = [checks.ignored_auth]
+    if case.operation.label in (f"POST {PREFIX}/jobs", f"POST {PREFIX}/callbacks"):
+        excluded.append(checks.positive_data_acceptance)
+    case.call_and_validate(base_url=url, headers=HEADERS, excluded_checks=excluded)
+    if "id" in case.path_parameters:
+        case.path_parameters["id"] = ids[case.operation.path.split("/")[3]]
+        case.call_and_validate(base_url=url, headers=HEADERS, excluded_checks=excluded)
