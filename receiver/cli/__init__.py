@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ConfigError, ReceiverError
 from ..logs import scrub
-from . import endpoints, erase, events, handlers, jobs, outputs, runs, secrets, services, verify
+from . import alarms, endpoints, erase, events, handlers, jobs, outputs, runs, secrets, services, verify
 from .output import complain
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(events.app)
 app.add_typer(runs.app)
 app.add_typer(jobs.app)
 app.add_typer(outputs.app)
+app.add_typer(alarms.app)
 app.add_typer(endpoints.app)
 app.add_typer(handlers.app)
 app.add_typer(secrets.app)
