@@ -13,7 +13,7 @@ from .database import Database
 from .tables import attempts, beats, deliveries, events, jobs, runs
 
 #: Rows deleted in one transaction, and seconds of rest before the next; more after one that took long.
-STEP = 200
+STEP = 100
 REST = 0.02
 
 #: How many times as long as a step took is rested: deleting has a fifth of the time that there is to write.
