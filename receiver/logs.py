@@ -18,6 +18,13 @@ _URLS = re.compile(
     re.IGNORECASE,
 )
 
+#: Libraries that log a line per request, message or statement, many with whole URLs and what is secret in them.
+_CHATTY = (
+    *("httpx", "httpcore", "urllib3", "apprise"),
+    *("aio_pika", "aiormq", "aiokafka", "nats", "faststream"),
+    *("alembic", "aiosqlite", "sqlalchemy"),
+)
+
 #: The secrets that this process was given, longest first; a shorter text than this may be a word like any other.
 _SHORTEST = 8
 _given: re.Pattern[str] | None = None
@@ -82,8 +89,7 @@ def configure(*, format: Literal["console", "json"], level: str, secrets: Iterab
     root = logging.getLogger()
     root.handlers[:] = [output]
     root.setLevel(level.upper())
-    # These log one line per request or statement at INFO, the former with the whole URL.
-    for chatty in ("httpx", "httpcore", "alembic", "aiosqlite", "sqlalchemy"):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
