@@ -4,52 +4,45 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ConfigError
 from ..registry import find_sources
 from ..settings import load
 from ..sources import Source, WebhookSource
 from ..sources.profile import Profile
 from ..sources.profiles import PROFILES
-from .events import configured_handlers, with_store
-from .output import Json, console, show
+from .link import Link, linked
+from .output import Json, console, plain, show
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
 
 app = typer.Typer(name="handlers", help="The functions that want events.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_handlers(as_json: Json = False) -> None:
-    """List the handlers that are found, which events each gets, and where that is said."""
-    rows = [
-        {
-            "name": handler.name,
-            "events": list(handler.patterns),
-            "source": handler.source,
-            "tool": handler.tool,
-            "retries": handler.retries,
-            "timeout": handler.timeout,
-            "concurrency": handler.concurrency,
-            "place": handler.place,
-        }
-        for handler in configured_handlers()
-    ]
-    columns = ("name", "events", "source", "tool", "retries", "timeout", "concurrency", "place")
+@linked(make=True)
+async def list_handlers(link: Link, as_json: Json = False) -> None:
+    """List the handlers, which events each gets, where that is said, and how the runs of each stand.
+
+    Without --url those that are found here are among them.
+    """
+    rows = (await link.get("/handlers"))["handlers"]
+    columns = ("name", "there", "events", "source", "tool", "waiting", "running", "failed", "paused_at", "place")
     show(rows, columns, as_json=as_json, empty="No handlers: see RECEIVER_HANDLERS.")
 
 
 @app.command("pause")
-def pause_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+@linked(make=True)
+async def pause_handler(link: Link, name: Name) -> None:
     """Let a handler's runs wait; new ones gather until it is resumed."""
-    if name not in {handler.name for handler in configured_handlers()}:
-        raise ConfigError(f"no handler is called {name}: see `receiver handlers list`")
-    with_store(lambda store: store.runs.pause(name))
-    console.print(f"{name} is paused.", highlight=False)
+    await link.post(f"/handlers/{name}/pause")
+    console.print(f"{plain(name)} is paused.", highlight=False)
 
 
 @app.command("resume")
-def resume_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+@linked(make=True)
+async def resume_handler(link: Link, name: Name) -> None:
     """Let a paused handler go on."""
-    told = "goes on" if with_store(lambda store: store.runs.resume(name)) else "was not paused"
-    console.print(f"{name} {told}.", highlight=False)
+    await link.post(f"/handlers/{name}/resume")
+    console.print(f"{plain(name)} goes on.", highlight=False)
 
 
 def sources(as_json: Json = False) -> None:
