@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ConfigError, ReceiverError
 from ..logs import scrub
-from . import endpoints, events, handlers, jobs, outputs, runs, secrets, services, verify
+from . import endpoints, events, handlers, jobs, outputs, runs, secrets, services, stats, verify
 from .output import complain
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(outputs.app)
 app.add_typer(endpoints.app)
 app.add_typer(handlers.app)
 app.add_typer(secrets.app)
+app.command("stats")(stats.stats)
 app.command("sources")(handlers.sources)
 app.command("verify")(verify.verify)
 
