@@ -1,4 +1,4 @@
-"""The whole journey on this machine: three emulated providers, a receiver, jobs, their events, handlers and files."""
+"""The whole journey on this machine: emulated providers, a receiver, jobs, their files, and a service that is told."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +24,12 @@ from .errors import ReceiverError
 from .outbound import create_client
 from .registry import find_sources
 from .settings import Provider, Settings
+from .signatures import new_secret
 from .sources.videogen import Api, VideoGen
 from .store import Job, Store
 from .tracker import new_job
 from .vault import new_key
+from .witness import Witness
 
 #: Seconds after which the demo has failed.
 PATIENCE = 30.0
@@ -96,10 +98,24 @@ def run_demo(folder: Path, *, keep_serving: bool = False) -> int:
         return 0
 
 
+#: What is forwarded, and where to.
+_CONFIG = """\
+[[handlers]]
+use = "forward"
+on = "job.*"
+url = "{url}"
+secret = {{ env = "FORWARD_SECRET" }}
+"""
+
+
 async def _demo(folder: Path, *, keep_serving: bool) -> int:
+    secret = new_secret()
+    witness = Witness(secret)
     settings, provider = _prepare(folder)
+    provider["FORWARD_SECRET"] = secret
     log = folder / "receiver.log"
     async with (
+        witness.listening() as hooks,
         _process(
             provider, log, "emulator", "--port", provider["EMULATOR_PORT"], "--seconds", "1.2", "--lose", LOST
         ) as emulator,
@@ -108,6 +124,7 @@ async def _demo(folder: Path, *, keep_serving: bool) -> int:
         await _answers(emulator, f"{provider['VIDEOGEN_BASE_URL']}/v1/me", log)
         console.print(f"[bold]1[/] VideoGen, FineVoice and VideoGenAPI, emulated: {provider['VIDEOGEN_BASE_URL']}")
         console.print(f"  one loses webhooks: those of {LOST} never come", highlight=False)
+        (folder / "receiver.toml").write_text(_CONFIG.format(url=hooks))
         store = Store(settings.database_url)
         try:
             await store.migrate()
@@ -118,8 +135,9 @@ async def _demo(folder: Path, *, keep_serving: bool) -> int:
             async with _process(provider, log, "serve", "--port", str(settings.port)) as server:
                 await _answers(server, f"{settings.public_url}/readyz", log)
                 console.print(f"[bold]3[/] the receiver listens on {settings.public_url}")
+                console.print(f"  ends of jobs are forwarded to a service that verifies them: {hooks}", highlight=False)
                 jobs = await _journey(Api(http, settings.provider("videogen")), store)
-                ok = _summary(jobs, folder, recovered=await store.jobs.recovered())
+                ok = _summary(jobs, folder, recovered=await store.jobs.recovered(), verified=witness.verified)
                 if not ok:
                     console.print(f"[bold red]Not everything arrived within {PATIENCE:.0f} s.[/] See {log}")
                 if keep_serving:
@@ -144,6 +162,7 @@ def _prepare(folder: Path) -> tuple[Settings, dict[str, str]]:
         "secret_key": key,
         "public_url": f"http://127.0.0.1:{port}",
         "handlers": ("handlers",),
+        "config": folder / "receiver.toml",
         "outbound_allow": ("127.0.0.1",),
         "host": "127.0.0.1",
         "port": port,
@@ -198,15 +217,17 @@ async def _look(shown: dict[str, Shown], store: Store) -> None:
             one.runs = await store.events.history(job.event_id) if job.event_id else []
 
 
-def _summary(jobs: list[Shown], folder: Path, *, recovered: Mapping[str, int]) -> bool:
-    """Print what became of the jobs; return whether all ended well, with their files."""
+def _summary(jobs: list[Shown], folder: Path, *, recovered: Mapping[str, int], verified: Collection[str]) -> bool:
+    """Print what became of the jobs; return whether all ended well, with their files, and were forwarded."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("job", "its end", "handlers", "file"):
+    for column in ("job", "its end", "handlers", "forwarded", "file"):
         table.add_column(column, no_wrap=True)
     files = {one.job.id: _files(one.job, folder) for one in jobs}
     for one in jobs:
         sizes = [f"{file.suffix.removeprefix('.')}, {file.stat().st_size:,} bytes" for file in files[one.job.id]]
-        table.add_row(one.name, one.told, ", ".join(one.handlers), "\n".join(sizes) or "none")
+        handlers = ", ".join(name for name in one.handlers if name != "forward")
+        taken = "verified" if one.job.event_id in verified else "no"
+        table.add_row(one.name, one.told, handlers, taken, "\n".join(sizes) or "none")
     console.print()
     console.print(table)
     console.print()
@@ -214,7 +235,7 @@ def _summary(jobs: list[Shown], folder: Path, *, recovered: Mapping[str, int]) -
     console.print(f"Webhooks that never came, and were asked for instead: {lost}.", highlight=False)
     for file in (file for found in files.values() for file in found):
         console.print(os.path.relpath(file), highlight=False, soft_wrap=True)
-    good = all(one.succeeded and files[one.job.id] for one in jobs)
+    good = all(one.succeeded and files[one.job.id] and one.job.event_id in verified for one in jobs)
     return good and len(jobs) == len(WISHES) + 1 and bool(recovered)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +11,7 @@ import structlog
 from receiver import Context, GiveUp, Retry, handler, lane
 from receiver.dispatcher import Dispatcher, backoff
 from receiver.errors import Unavailable
+from receiver.files import open_files
 from receiver.recall import event_of
 from receiver.registry import _MARK
 from receiver.shared import Shared
@@ -35,7 +35,7 @@ async def dispatching(store, clock, *handlers, **changes):
                 attempt=claimed.attempt,
                 log=structlog.get_logger(),
                 http=http,
-                files=Path(),
+                files=open_files("files"),
                 once=lambda key: store.runs.once(claimed.id, key),
                 refresh=None,
                 record=None,

@@ -1,4 +1,4 @@
-"""The commands about handlers and sources."""
+"""The commands about handlers and sources, some importing what only they use."""
 
 import asyncio
 import tempfile
@@ -10,14 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from ..attempt import Ended
-from ..beginning import begin
 from ..errors import ConfigError
 from ..events import Event, redact
-from ..handbook import page
 from ..logs import configure
 from ..registry import Handler, find_configurable, find_handlers, find_sources
-from ..rehearsal import Stage, read_event
-from ..settings import load
+from ..settings import Settings, load
 from ..sources import Source, WebhookSource
 from ..sources.profile import Profile
 from ..sources.profiles import PROFILES
@@ -56,7 +53,7 @@ async def list_handlers(
         raise typer.BadParameter("--event asks the handlers that are found here: leave --url away")
     rows = (await link.get("/handlers"))["handlers"]
     settings = load()
-    event = read_event(file, find_sources(settings.providers), source=source) if file else None
+    event = _event_in(file, settings, source) if file else None
     for row in rows if link.is_here else ():
         row.update(_why(row["name"], event))
     why = ("why",) if link.is_here else ()
@@ -82,9 +79,11 @@ def try_handler(name: Annotated[str, typer.Argument(metavar="NAME")], file: Samp
 
     Nothing is stored. Requests are really sent; files go to a temporary folder; jobs are not submitted.
     """
+    from ..rehearsal import Stage
+
     handler = _named(name)
     settings = load()
-    event = read_event(file, find_sources(settings.providers), source=source)
+    event = _event_in(file, settings, source)
     configure(format=settings.log_format, level=settings.log_level)
     folder = Path(tempfile.mkdtemp(prefix="receiver-test-"))
     if reason := handler.why_not(event):
@@ -100,6 +99,12 @@ def try_handler(name: Annotated[str, typer.Argument(metavar="NAME")], file: Samp
     if not files:
         folder.rmdir()
     raise typer.Exit(0 if ended.outcome == "done" else 1)
+
+
+def _event_in(file: Path, settings: Settings, source: str | None) -> Event:
+    from ..rehearsal import read_event
+
+    return read_event(file, find_sources(settings.providers), source=source)
 
 
 def _told(name: str, event: Event, ended: Ended, *, seconds: float) -> Sequence[str]:
@@ -118,6 +123,8 @@ _WORDS = {"done": "done", "failed": "failed, and would not be tried again", "ret
 @app.command("new")
 def new_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Write the beginning of a handler, and a test of it that passes."""
+    from ..beginning import begin
+
     settings = load()
     place = settings.handlers[0] if settings.handlers else "handlers"
     if "." in place and not Path(place).is_dir():
@@ -143,6 +150,8 @@ def new_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
 @app.command("docs")
 def docs() -> None:
     """Print a page of Markdown about the handlers and what `receiver.toml` may use."""
+    from ..handbook import page
+
     places = load().handlers
     typer.echo(page(find_handlers(places), find_configurable(places)), nl=False)
 

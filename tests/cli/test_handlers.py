@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -145,3 +147,14 @@ def test_a_new_handler_is_found_and_those_that_its_folder_hides_are_told(run, tm
 def test_the_name_of_another_handler_is_refused(run, tmp_path):
     assert run("handlers", "new", "download").code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_users_own_package_of_handlers_does_not_hide_those_that_come_along(tmp_path):
+    """The worker is started as `python -m receiver`, which looks into the folder it is started in."""
+    (tmp_path / "handlers").mkdir()
+    (tmp_path / "handlers" / "__init__.py").touch()
+    (tmp_path / "handlers" / "own.py").write_text(HANDLER)
+    (tmp_path / "receiver.toml").write_text('[[handlers]]\nuse = "run"\non = "*"\ncommand = ["true"]\n')
+    command = [sys.executable, "-m", "receiver", "handlers", "list", "--json"]
+    listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert [json.loads(line)["name"] for line in listed.stdout.splitlines()] == ["publish", "run"], listed.stderr

@@ -19,6 +19,9 @@ from receiver.config import Config
 from receiver.errors import ConfigError
 from receiver.registry import Handler, find_handlers
 
+from ..store.conftest import arrival  # noqa: F401 - a fixture
+from ..test_dispatcher import dispatching, recorded
+
 Make = Callable[..., Any]
 URL = "https://storage.example/a.mp4?X-Signature=hush"
 
@@ -209,19 +212,35 @@ def test_what_it_leaves_behind_ends_with_it(
     assert time.monotonic() - began < 30
 
 
-async def test_a_worker_that_stops_ends_it_with_all_it_started(
-    handler: Make, context: Make, finished: Event, tmp_path: Path
+async def test_a_worker_that_stops_ends_it_with_all_it_started_and_gives_the_run_back(
+    handler: Make,
+    store: Any,
+    clock: Any,
+    arrival: Any,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     pids = tmp_path / "pids"
     made = handler("sh", "-c", f"sleep 60 & echo $! $$ > {pids}.new; mv {pids}.new {pids}; wait")
-    task = asyncio.create_task(Calls().attempt(made, finished, context(), last=False))
-    async with asyncio.timeout(20):
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, made, grace=0), asyncio.timeout(20):
         while not written(pids):
             await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
     await gone(pids)
+    [row] = await store.runs.recent()
+    assert (row["state"], row["attempt"]) == ("waiting", 0)
+
+
+async def test_what_it_printed_stands_beside_its_attempt_in_the_store(
+    handler: Make,
+    store: Any,
+    clock: Any,
+    arrival: Any,  # noqa: F811
+) -> None:
+    [added] = await store.events.add([arrival()])
+    async with dispatching(store, clock, handler("sh", "-c", "echo said; exit 3")):
+        await recorded(store, added.event_id, 1)
+    [row] = await store.events.history(added.event_id)
+    assert (row["state"], row["attempt_error"], row["note"]) == ("failed", "gave up: exit 3", "stdout: said")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of the death of its parent")

@@ -1,6 +1,7 @@
 """`receiver demo`, as a newcomer runs it."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -29,6 +30,8 @@ def test_the_demo_shows_all_providers_a_chain_and_a_lost_webhook(tmp_path):
         "videogenapi text-to-video succeeded asked for",
     ):
         assert f"← {told}" in ended.stdout
+    forwarded = re.findall(r"(download, log, talking_avatar|download, log) +(verified|no) ", ended.stdout)
+    assert [verdict for _, verdict in forwarded] == ["verified"] * 7
     assert "Webhooks that never came, and were asked for instead: 1 at videogen." in ended.stdout
     files = list((tmp_path / "demo" / "files").glob("**/*"))
     assert sorted(path.suffix for path in files if path.suffix != ".json") == [".mp4"] * 3 + [".wav"] * 4
