@@ -2,7 +2,7 @@
 
     [[handlers]]
     use = "notify"
-    on = ["job.failed", "alarm.*"]
+    on = "job.failed"                                    # alarms, `alarm.*`, better in one without quiet hours
     to = [{ env = "SLACK_URL" }, { env = "MAIL_URL" }]   # URLs of Apprise: slack://…, mailto://…
     text = "{tool} for order {order} failed: {error}"    # `{summary}` without; see below
     quiet = "22:00-07:00"                                # nothing is sent then, but afterwards

@@ -20,6 +20,9 @@ again. The message is the event as JSON, under the event's id, so that a message
 Queues, exchanges and JetStreams are yours: they are not made here. Streams of Redis are, and nothing is trimmed from
 them. RabbitMQ is asked to keep messages on its disk; what the others keep is up to their configuration.
 
+It is tested with real servers of NATS, RabbitMQ and Redis, killed in the middle of publishing; with Kafka only by
+FastStream's test broker, which never leaves this process.
+
 The message has the URLs of outputs, which are signed and open to whoever reads it.
 """
 

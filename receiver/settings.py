@@ -58,8 +58,7 @@ class Provider(BaseModel):
     )
     webhook_scheme: str | None = Field(
         None,
-        description="How a provider without a profile signs: `standard`, `github:HEADER`, `stripe:HEADER` "
-        "or `unsigned`.",
+        description="How a provider signs: `standard`, `github:HEADER`, `stripe:HEADER`, `token:HEADER` or `unsigned`.",
     )
     webhook_confirmed: bool = Field(False, description="Somebody has checked what is not sure about how it signs.")
     webhook_account: str | None = Field(

@@ -17,6 +17,7 @@ from receiver.signatures import new_secret
 from receiver.sources.videogen import VideoGen
 
 PLUGIN = Path(__file__).parent / "plugins" / "receiver-example-handlers"
+SOURCE_PLUGIN = PLUGIN.parent / "receiver-example-source"
 HANDLER = """
 from receiver import handler
 
@@ -440,14 +441,25 @@ def test_an_installed_package_is_found(tmp_path):
     )
     install = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", *install, "--target", str(tmp_path / "site"), str(PLUGIN)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            *install,
+            "--target",
+            str(tmp_path / "site"),
+            str(PLUGIN),
+            str(SOURCE_PLUGIN),
+        ],
         check=True,
         cwd=tmp_path,
     )
     script = """
 import json
 from receiver.config import read
-from receiver.registry import find_handlers
+from receiver.registry import find_handlers, find_sources
+assert "atelier" in find_sources()
 print(json.dumps([[found.name, found.place, found.patterns] for found in find_handlers(["handlers"], read())]))
 """
     listed = subprocess.run(

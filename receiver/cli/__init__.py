@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ConfigError, ReceiverError
 from ..logs import scrub
-from . import endpoints, events, handlers, jobs, outputs, runs, secrets, services, stats, verify
+from . import alarms, endpoints, events, handlers, jobs, outputs, runs, secrets, services, stats, verify
 from .output import complain
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(events.app)
 app.add_typer(runs.app)
 app.add_typer(jobs.app)
 app.add_typer(outputs.app)
+app.add_typer(alarms.app)
 app.add_typer(endpoints.app)
 app.add_typer(handlers.app)
 app.add_typer(secrets.app)

@@ -232,7 +232,7 @@ PROFILES = (
     ),
     Profile(
         name="assemblyai", scheme=bearer("x-webhook-token"), certainty="unknown",
-        doubts="the name of the header: you choose it there, and it must be x-webhook-token",
+        doubts="the header, which you choose there: x-webhook-token, or set ASSEMBLYAI_WEBHOOK_SCHEME=token:HEADER",
         facts="https://github.com/AssemblyAI/assemblyai-api-spec",
         job="/transcript_id", state="/status", ends=_ends("completed", "error"),
         waits=10,
@@ -289,7 +289,7 @@ PROFILES = (
 )  # fmt: skip
 
 _WHOLE = {"standard": STANDARD, "unsigned": UNSIGNED}
-_GENERIC: dict[str, Callable[[str], Scheme]] = {"github": github_like, "stripe": stripe_like}
+_STYLES: dict[str, Callable[[str], Scheme]] = {"github": github_like, "stripe": stripe_like, "token": bearer}
 
 
 def usable(providers: Mapping[str, Provider]) -> dict[str, Profile]:
@@ -297,9 +297,12 @@ def usable(providers: Mapping[str, Provider]) -> dict[str, Profile]:
 
     Raises ConfigError for one that has a secret or a status URL in the settings and cannot be used as it is.
     """
-    generic = {name: _generic(name, one.webhook_scheme) for name, one in providers.items() if one.webhook_scheme}
+    known = {profile.name: profile for profile in PROFILES}
+    said = {
+        name: _said(name, one.webhook_scheme, known.get(name)) for name, one in providers.items() if one.webhook_scheme
+    }
     found = {}
-    for name, profile in {**{profile.name: profile for profile in PROFILES}, **generic}.items():
+    for name, profile in {**known, **said}.items():
         provider = providers.get(name, Provider())
         trouble = why_not(profile, provider)
         if trouble is None:
@@ -354,13 +357,17 @@ def _ready(profile: Profile, provider: Provider) -> Profile:
     return Hinted(**values, status_url=provider.status_url or "")
 
 
-def _generic(name: str, text: str) -> Profile:
+def _said(name: str, text: str, known: Profile | None) -> Profile:
+    """Return the profile of a provider whose scheme the settings tell; what it sends is read as it is known to be."""
     style, _, header = text.partition(":")
     variable = f"{name.upper()}_WEBHOOK_SCHEME"
     if style in _WHOLE and not header:
         scheme = _WHOLE[style]
-    elif style in _GENERIC and header:
-        scheme = _GENERIC[style](header.lower())
+    elif style in _STYLES and header:
+        scheme = _STYLES[style](header.lower())
     else:
-        raise ConfigError(f"{variable} must be standard, github:HEADER, stripe:HEADER or unsigned")
-    return _plain(name, scheme, variable)
+        styles = [*_WHOLE, *(f"{style}:HEADER" for style in _STYLES)]
+        raise ConfigError(f"{variable} must be {', '.join(styles[:-1])} or {styles[-1]}")
+    if known is None:
+        return _plain(name, scheme, variable)
+    return replace(known, scheme=scheme, certainty="confirmed", doubts=None, facts=variable)

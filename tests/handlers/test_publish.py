@@ -185,6 +185,25 @@ async def test_redis_has_the_event_in_a_stream_whose_fields_any_client_reads(
     assert json.loads(fields["__data__"])["data"] == {"é": 1}
 
 
+async def test_a_subscriber_of_faststream_s_gets_the_event_from_the_stream(
+    redis_server: brokers.Broker, event: Make, context: Make
+) -> None:
+    from faststream.redis import RedisBroker, StreamSub
+
+    seen: asyncio.Queue[Any] = asyncio.Queue()
+    broker = RedisBroker(f"redis://127.0.0.1:{redis_server.port}")
+
+    @broker.subscriber(stream=StreamSub("all", last_id="0"))
+    async def subscriber(body: dict[str, Any]) -> None:
+        seen.put_nowait(body)
+
+    async with broker:
+        await publish(Publish(url=f"redis://127.0.0.1:{redis_server.port}", to="all"))(event(), context())
+        await broker.start()
+        async with asyncio.timeout(20):
+            assert (await seen.get())["id"] == "evt_1"
+
+
 async def test_redis_killed_in_the_middle_has_what_was_done_and_gets_the_rest_once_it_is_back(
     redis_server: brokers.Broker, event: Make, context: Make
 ) -> None:
@@ -348,6 +367,17 @@ async def test_kafka_is_asked_for_all_replicas_in_the_way_the_url_says(
 
 
 # Any of them
+
+
+def test_a_server_that_is_not_installed_is_told_and_where_all_are_wanted_it_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("REQUIRE_SERVERS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no-such-server is not installed: apt-get install"):
+        brokers.program("no-such-server")
+    monkeypatch.setenv("REQUIRE_SERVERS", "1")
+    with pytest.raises(pytest.fail.Exception, match="no-such-server is not installed"):
+        brokers.program("no-such-server")
 
 
 @pytest.mark.parametrize("scheme", ["nats", "amqp", "kafka", "redis"])

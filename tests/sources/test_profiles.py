@@ -172,6 +172,14 @@ def test_a_scheme_that_means_nothing_is_named(text):
         usable({"acme": provider(webhook_scheme=text)})
 
 
+def test_a_known_provider_keeps_how_it_is_read_when_the_settings_say_how_it_signs():
+    found = usable({"assemblyai": provider(webhook_scheme="token:X-Mine")})["assemblyai"]
+    assert found.verify([(b"x-mine", SECRET.encode())], b"{}", keys=[SECRET.encode()], now=0)
+    assert found.read(b'{"transcript_id": "j", "status": "completed"}').job_id == "j"
+    with pytest.raises(ConfigError, match="ASSEMBLYAI_WEBHOOK_SCHEME=token:HEADER"):
+        usable({"assemblyai": provider()})
+
+
 async def test_a_new_provider_is_added_by_settings_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("ACME_WEBHOOK_SCHEME", "github:X-Acme-Signature")
     monkeypatch.setenv("ACME_WEBHOOK_SECRET", SECRET)
