@@ -9,7 +9,10 @@ def test_a_job_is_counted_and_then_erased(run, filled):  # noqa: F811
     assert (
         run("erase", "--job", "vg_tool_1").out == "1 jobs are erased: 1 events, 1 runs, 0 other deliveries, 0 files.\n"
     )
-    assert "hunter2" not in run("events", "show", filled[0]).out
+    shown = run("events", "show", filled[0])
+    assert shown.code == 0
+    assert "erased" in shown.out
+    assert "hunter2" not in shown.out
     assert run("erase", "--job", "vg_tool_1").code == 1
 
 
