@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test check bench torture format docs lock clean
+.PHONY: help demo test check bench torture screenshots format docs lock clean
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -11,6 +11,7 @@ demo: $(VENV)/.run ## seven jobs from submission to file, offline, in seconds
 	$(BIN)/receiver demo
 
 test: $(VENV)/.dev check ## linters, types, import rules, all tests, branch coverage
+	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 check: $(VENV)/.dev ## linters, types and import rules only
@@ -24,6 +25,9 @@ bench: $(VENV)/.dev ## speed, as ratios of what runs side by side
 
 torture: $(VENV)/.dev ## faults, long: kills, full disks, frozen workers, lost connections
 	$(BIN)/python -m tests.faults
+
+screenshots: $(VENV)/.dev ## take the pictures of the dashboard in docs/screenshots again
+	$(BIN)/pytest -q tests/browser/test_looks.py --screenshots
 
 format: $(VENV)/.dev ## let the formatter have its way
 	$(BIN)/ruff format .

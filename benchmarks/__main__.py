@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import acks, history, latency, memory, runs, scale, tracking, verdicts
+from . import acks, history, latency, memory, pages, runs, scale, tracking, verdicts
 from .bench import Bench
 from .report import ROWS, Result, machine, markdown, table
 
@@ -38,6 +38,9 @@ def measure(bench: Bench, wanted: list[str]) -> list[Result]:
         "scale": scale.measure,
         "hmac": verdicts.hmac_kinds,
         "ed25519": verdicts.ed25519,
+        "pages": pages.pages,
+        "search": pages.search,
+        "viewers": pages.viewers,
         "tracking": tracking.measure,
     }
     for name, work in alone.items():

@@ -130,7 +130,8 @@ def _events(count: int) -> Iterator[tuple[object, ...]]:
     for number in range(count):
         key = number - 10**9  # long before the deliveries that are sent
         at = now - (count - number) / 10
+        name = f"evt_{(int(at * 1000) << 80) + number:032x}"
         yield (
-            f"evt_{number:032x}", "videogen", "dispatched", "tool_execution.succeeded", "job.succeeded", job_id(key),
+            name, "videogen", "dispatched", "tool_execution.succeeded", "job.succeeded", job_id(key),
             "GENERATE_AVATAR", "webhook", at, at, message_id(key), f"{job_id(key)}:succeeded", HEADERS, body(key),
         )  # fmt: skip

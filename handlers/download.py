@@ -13,7 +13,6 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -21,6 +20,7 @@ import httpx
 from receiver import AddressRefused, Context, Event, GiveUp, Output, Part, ProviderError, Retry, handler
 
 from ._media import extension, media_type
+from ._retry_after import retry_after, within_reason
 
 #: Bytes that are written at once: a hundred files in the making take little memory.
 _CHUNK = 2**18
@@ -31,8 +31,8 @@ _EXPIRED = {400, 401, 403, 404, 410}
 #: Times that one attempt goes on after a connection that broke, each time further than before.
 _RESUMES = 8
 
-#: The first wait for a file that the provider still prepares, and the longest wait a server may ask for, seconds.
-_PREPARING, _LONGEST_WAIT = 10.0, 3600.0
+#: The first wait for a file that the provider still prepares, seconds.
+_PREPARING = 10.0
 
 #: Outputs of one job whose problems are told, of perhaps a hundred.
 _TOLD = 10
@@ -183,7 +183,7 @@ async def _check_head(answer: httpx.Response, copy: _Copy) -> None:
     if answer.status_code == 206 and _goes_on(answer, copy):
         return
     if answer.status_code != 200:
-        raise Retry(told, after=_retry_after(answer.headers.get("retry-after", "")))
+        raise Retry(told, after=retry_after(answer.headers, now=time.time()))
     encoding = answer.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip", "deflate"):
         raise Retry("it came in an encoding that was not asked for")
@@ -271,18 +271,8 @@ def _verdict(problems: Sequence[tuple[Output, Retry | GiveUp]], *, outputs: int,
     if not retries:
         return GiveUp(reason)
     asked = [retry.after for retry in retries if retry.after is not None]
-    # A server that says "in a second" each time must not use up the attempts.
-    after = max(2.0 ** min(attempt, 10), min(max(asked), _LONGEST_WAIT)) if asked else None
+    after = within_reason(max(asked), attempt=attempt) if asked else None
     return Retry(reason, after=after)
-
-
-def _retry_after(text: str) -> float | None:
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return float(text)
-    try:
-        return parsedate_to_datetime(text).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return None
 
 
 def _word(text: str) -> str:

@@ -35,7 +35,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from receiver import AddressRefused, Context, Event, GiveUp, Retry, Secret, Signer, configurable
 
-from ._retry_after import retry_after
+from ._retry_after import retry_after, within_reason
 
 #: Bytes of an answer that are looked at, and characters that are told of them.
 _LOOKED_AT, _TOLD = 4096, 300
@@ -113,7 +113,7 @@ async def _post(
 
 async def _first_bytes(answer: httpx.Response) -> bytes:
     found = b""
-    with contextlib.suppress(TimeoutError, httpx.HTTPError):
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, ssl.SSLError):
         async with asyncio.timeout(_PATIENCE):
             async for chunk in answer.aiter_raw():
                 found += chunk[:_LOOKED_AT]
@@ -129,7 +129,8 @@ def _verdict(answer: httpx.Response, said: str, *, attempt: int) -> Retry | Give
     told += f": {said}" if said else ""
     if answer.status_code == 410:
         return GiveUp(f"{told} (there is nothing any more)")
-    return Retry(told, after=retry_after(answer.headers, attempt=attempt, now=time.time()))
+    asked = retry_after(answer.headers, now=time.time())
+    return Retry(told, after=None if asked is None else within_reason(asked, attempt=attempt))
 
 
 def _beginning(said: bytes, hidden: Iterable[str]) -> str:

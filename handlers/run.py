@@ -107,7 +107,7 @@ def run(options: Run) -> Callable[[Event, Context], Awaitable[None]]:
         if code == _AGAIN:
             raise Retry(f"exit {_AGAIN}: it asks to be tried again")
         if code < 0:
-            raise Retry(f"ended by {signal.Signals(-code).name}")
+            raise Retry(f"ended by {_name_of(-code)}")
         if code:
             raise GiveUp(f"exit {code}")
 
@@ -191,6 +191,11 @@ async def _pipe(printed: _Printed, ours: contextlib.ExitStack, theirs: contextli
     pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: printed, file)
     ours.callback(pipe.close)
     return writing
+
+
+def _name_of(number: int) -> str:
+    known = {one.value: one.name for one in signal.Signals}
+    return known.get(number, f"signal {number}")
 
 
 def _signal(group: int, number: int) -> None:

@@ -88,6 +88,7 @@ class Door:
         self._failed: Callable[[], None] = lambda: None
         #: Why the process must end, once a part of it has died.
         self.failure: BaseException | None = None
+        self._dashboard = Dashboard(store=self._store, sources=found, settings=settings, clock=clock)
         self._pages = Starlette(
             routes=[
                 Mount(
@@ -98,7 +99,7 @@ class Door:
                 *self._metrics.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
-                Mount("/", Dashboard(store=self._store, settings=settings, clock=clock)),
+                Mount("/", self._dashboard),
             ],
         )
         self._pages.router.redirect_slashes = False
@@ -112,6 +113,10 @@ class Door:
             await self._inbox(scope, receive, send)
         else:
             await self._pages(scope, receive, send)
+
+    def leave(self) -> None:
+        """End the answers that would go on for good: the server is about to stop, and waits for all others."""
+        self._dashboard.leave()
 
     @asynccontextmanager
     async def open(self, *, failed: Callable[[], None] = lambda: None) -> AsyncIterator[None]:

@@ -1,8 +1,10 @@
 """The whole journey on this machine: emulated providers, a receiver, jobs, their files, and a service that is told."""
 
 import asyncio
+import itertools
 import json
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -46,6 +48,9 @@ WISHES: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("finevoice", "sfx-generation", {"prompt": "thunder, far away", "duration": 2}),
     ("videogenapi", "text-to-video", {"prompt": "a lighthouse at night"}),
 )
+
+#: Seconds between two jobs while it serves on.
+PAUSE = 5.0
 
 #: The tool whose webhooks the emulator loses, and the seconds after which the receiver asks.
 LOST, ASK_AFTER = "GENERATE_MUSIC", 3.0
@@ -141,8 +146,10 @@ async def _demo(folder: Path, *, keep_serving: bool) -> int:
                 if not ok:
                     console.print(f"[bold red]Not everything arrived within {PATIENCE:.0f} s.[/] See {log}")
                 if keep_serving:
-                    console.print("Still serving; Ctrl-C ends it.")
-                    await asyncio.Event().wait()
+                    console.print(f"The dashboard: {settings.public_url}", highlight=False)
+                    console.print(f"Sign in with [bold]{provider['RECEIVER_ADMIN_TOKEN']}[/]", highlight=False)
+                    console.print(f"A job is submitted every {PAUSE:.0f} s; Ctrl-C ends it.", highlight=False)
+                    await _live_on(store)
         finally:
             await store.close()
     return 0 if ok else 1
@@ -160,6 +167,7 @@ def _prepare(folder: Path) -> tuple[Settings, dict[str, str]]:
         "database_url": f"sqlite:///{folder / 'receiver.db'}",
         "files": str(folder / "files"),
         "secret_key": key,
+        "admin_token": secrets.token_urlsafe(18),
         "public_url": f"http://127.0.0.1:{port}",
         "handlers": ("handlers",),
         "config": folder / "receiver.toml",
@@ -204,6 +212,15 @@ async def _journey(api: Api, store: Store) -> list[Shown]:
     return [shown[job_id] for job_id in sorted(shown)]
 
 
+async def _live_on(store: Store) -> None:
+    """Submit jobs for good, so that there is something to watch."""
+    sources = find_sources()
+    for number in itertools.count(1):
+        await asyncio.sleep(PAUSE)
+        source, tool, parameters = WISHES[1:][number % len(WISHES[1:])]
+        await store.jobs.add(new_job(sources, source, tool, parameters, metadata={"order": number}))
+
+
 async def _voice(api: Api) -> str:
     return next(str(voice["voiceId"]) for voice in await api.voices() if voice.get("supportsDirectToolExecution"))
 
@@ -221,16 +238,19 @@ def _summary(jobs: list[Shown], folder: Path, *, recovered: Mapping[str, int], v
     """Print what became of the jobs; return whether all ended well, with their files, and were forwarded."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("job", "its end", "handlers", "forwarded", "file"):
-        table.add_column(column, no_wrap=True)
+        # On a narrow terminal the others give way: they were told line by line before.
+        table.add_column(column, no_wrap=True, min_width=9)
     files = {one.job.id: _files(one.job, folder) for one in jobs}
     for one in jobs:
         sizes = [f"{file.suffix.removeprefix('.')}, {file.stat().st_size:,} bytes" for file in files[one.job.id]]
         handlers = ", ".join(name for name in one.handlers if name != "forward")
-        taken = "verified" if one.job.event_id in verified else "no"
-        table.add_row(one.name, one.told, handlers, taken, "\n".join(sizes) or "none")
+        judged = "verified" if one.job.event_id in verified else "no"
+        table.add_row(one.name, one.told, handlers, judged, "\n".join(sizes) or "none")
     console.print()
     console.print(table)
     console.print()
+    taken = sum(one.job.event_id in verified for one in jobs)
+    console.print(f"Forwarded to a service that verified them: {taken} of {len(jobs)}.", highlight=False)
     lost = ", ".join(f"{number} at {source}" for source, number in recovered.items()) or "none"
     console.print(f"Webhooks that never came, and were asked for instead: {lost}.", highlight=False)
     for file in (file for found in files.values() for file in found):

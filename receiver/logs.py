@@ -13,6 +13,13 @@ _SECRETS = re.compile(
     r"(?P<url>https?://[^\s?'\"]+)\?[^\s'\"]*|wh(?:sec|sk)_[\w+/=-]+|sk_[a-z]+_[\w-]+|(?i:bearer)\s+[\w.~+/=-]+"
 )
 
+#: Libraries that log a line per request, message or statement, many with whole URLs and what is secret in them.
+_CHATTY = (
+    *("httpx", "httpcore", "urllib3", "apprise"),
+    *("aio_pika", "aiormq", "aiokafka", "nats", "faststream"),
+    *("alembic", "aiosqlite", "sqlalchemy"),
+)
+
 
 def scrub(text: str) -> str:
     """Return `text` without what must not be logged."""
@@ -54,8 +61,7 @@ def configure(*, format: Literal["console", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [output]
     root.setLevel(level.upper())
-    # These log one line per request or statement at INFO, the former with the whole URL.
-    for chatty in ("httpx", "httpcore", "alembic", "aiosqlite", "sqlalchemy"):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 
 import uvicorn
 import uvloop
@@ -27,7 +28,7 @@ def serve(settings: Settings, *, dispatch: bool = True) -> int:
 
 
 async def _serve(door: Door, settings: Settings) -> bool:
-    server = uvicorn.Server(config(door, settings))
+    server = _Server(config(door, settings), door)
 
     def leave() -> None:
         server.should_exit = True
@@ -38,6 +39,16 @@ async def _serve(door: Door, settings: Settings) -> bool:
         gc.freeze()
         await server.serve()
     return server.started
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, door: Door) -> None:
+        super().__init__(config)
+        self._door = door
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._door.leave()
+        await super().shutdown(sockets)
 
 
 def config(door: Door, settings: Settings) -> uvicorn.Config:

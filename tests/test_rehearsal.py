@@ -1,9 +1,10 @@
 """A handler can be tried on an event without a store: on samples of any kind, with the real rules."""
 
 import json
+import os
+import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import pytest
@@ -143,15 +144,19 @@ def test_what_is_begun_passes_its_own_test(tmp_path):
         "handlers/publish_sound.py",
         "tests/test_publish_sound.py",
     ]
-    assert "2 passed" in run_pytest(tmp_path)
-    files[0].write_text(files[0].read_text().replace("    for output", "    raise ValueError\n    for output"))
-    assert "2 failed" in run_pytest(tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # as where nothing but pytest is installed
+    ended = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, check=False)
+    assert "2 passed" in ended.stdout, ended.stdout + ended.stderr
 
 
-def run_pytest(folder: Path) -> str:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return ended.stdout + ended.stderr
+def test_the_test_of_what_is_begun_can_fail(tmp_path):
+    file, test = begin("publish_sound", tmp_path / "handlers")
+    file.write_text(file.read_text().replace("    for output", "    raise ValueError\n    for output"))
+    tests = runpy.run_path(str(test))
+    for name in ("takes_a_finished_job", "takes_a_job_without_outputs"):
+        with pytest.raises(AssertionError, match="ValueError"):
+            tests[f"test_publish_sound_{name}"]()
 
 
 @pytest.mark.parametrize("name", ["", "two words", "class", "_hidden", "../up", "1st", "a.b", "é"])

@@ -41,8 +41,19 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
     for column in columns:
         table.add_column(column.removesuffix("_at").replace("_", " "), overflow="fold", no_wrap=column == "id")
     for row in rows:
-        table.add_row(*(_cell(column, row[column]) for column in columns))
+        table.add_row(*(cell(column, row[column]) for column in columns))
     console.print(table)
+
+
+def attempts(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print the attempts of a run."""
+    for one in rows:
+        took = one["finished_at"] - one["started_at"]
+        error = f": {plain(one['error'])}" if one["error"] else ""
+        line = f"  attempt {one['number']} {one['outcome']} after {took:.3f} s{error}"
+        console.print(line, highlight=False, soft_wrap=True)
+        for noted in (one["note"] or "").splitlines():
+            console.print(f"    {plain(noted)}", highlight=False, soft_wrap=True)
 
 
 def ago(age: str | None, *, now: Callable[[], float] = time.time) -> float | None:
@@ -76,14 +87,15 @@ def moment(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _cell(column: str, value: object) -> str:
+def cell(column: str, value: object) -> str:
+    """Return a value as text for people."""
     if value is None:
         return ""
     if column.endswith(("_at", "_from", "_until")) and isinstance(value, int | float):
         return moment(value)
     if isinstance(value, list | tuple):
-        return ", ".join(plain(str(item)) for item in value)
-    return plain(str(value))
+        value = ", ".join(str(item) for item in value)
+    return plain(str(value)).replace("\n", " ")  # a line is a row
 
 
 def plain(text: str) -> str:

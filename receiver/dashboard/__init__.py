@@ -4,21 +4,30 @@ Every page is whole without JavaScript. Nobody without a session is shown anythi
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from ..errors import NoAccess, Unavailable
 from ..settings import Settings
+from ..sources import Source
 from ..store import Store
+from .endpoints import Endpoints
+from .events import Events
 from .forms import form
 from .gate import Gate
+from .handlers import Handlers
+from .jobs import Jobs
+from .live import VIEWERS, Live
+from .media import Media
 from .overview import Overview
 from .pages import ASSETS, HEADERS, STATIC, Missing, Pages, View
+from .refused import Refused
+from .runs import Runs
 
 #: Whatever a request may ask for, so that no path answers those outside in another way than the others.
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -27,7 +36,9 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 class Dashboard:
     """The ASGI app of the pages."""
 
-    def __init__(self, *, store: Store, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, store: Store, sources: Mapping[str, Source], settings: Settings, clock: Callable[[], float]
+    ) -> None:
         self._gate = Gate(
             sessions=store.sessions, token=settings.admin_token, public_url=settings.public_url, clock=clock
         )
@@ -38,7 +49,23 @@ class Dashboard:
             for path in STATIC.rglob("*")
             if path.suffix in ASSETS
         }
-        views = [*Overview(store=store, pages=self._pages).views()]
+        pages, media = self._pages, Media(store=store, place=settings.files)
+        overview = Overview(store=store, pages=pages, clock=clock)
+        events = Events(store=store, pages=pages, media=media, sources=sources, public_url=settings.public_url)
+        jobs = Jobs(store=store, pages=pages, media=media, sources=sources, clock=clock)
+        topics = {"overview": overview.look, "events": events.look, "event": events.look_at, "jobs": jobs.look}
+        self._live = Live(topics, holds=self._gate.holds)
+        views = (
+            *overview.views(),
+            *events.views(),
+            *jobs.views(),
+            *Runs(store=store, pages=pages, sources=sources).views(),
+            *Refused(store=store, pages=pages).views(),
+            *Endpoints(store=store, pages=pages, sources=sources, settings=settings).views(),
+            *Handlers(store=store, pages=pages, clock=clock).views(),
+            *media.views(),
+            ("GET", "/live/{topic}", self._watch),
+        )
         self._router = Router(
             [
                 Route("/sign-in", self._open(self._show_sign_in)),
@@ -54,6 +81,10 @@ class Dashboard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         await self._router(scope, receive, send)
+
+    def leave(self) -> None:
+        """End what is watched, so that nobody has to wait for it."""
+        self._live.end()
 
     def _guarded(self, view: View) -> View:
         """Return the view for those who have a session; the others are shown where to sign in."""
@@ -122,8 +153,19 @@ class Dashboard:
 
     async def _sign_out(self, request: Request) -> Response:
         answer = RedirectResponse("/sign-in", 303, HEADERS)
+        if session := self._gate.digest(request):
+            self._live.end(session)
         await self._gate.sign_out(request, answer)
         return answer
+
+    async def _watch(self, request: Request) -> Response:
+        topic, session = request.path_params["topic"], self._gate.digest(request)
+        if not self._live.has(topic) or session is None:
+            raise Missing("There is nothing to watch here.")
+        if self._live.viewers >= VIEWERS:
+            return Response(status_code=503, headers={**HEADERS, "retry-after": "60"})
+        told = self._live.watch(topic, dict(request.query_params), session=session)
+        return StreamingResponse(told, media_type="text/event-stream", headers={**HEADERS, "x-accel-buffering": "no"})
 
     async def _static(self, request: Request) -> Response:
         found = self._files.get(request.path_params["name"])

@@ -1,30 +1,224 @@
 """The first page: do events flow, and if not, where to look."""
 
+import asyncio
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Literal
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..store import Left, Store
-from .pages import Pages, Views
+from .. import meters
+from ..store import Alarm, Count, Filter, Store
+from .live import News
+from .pages import Pages, Views, number, took
 
 #: Seconds after which work that is due and not begun is worth a look.
 LATE = 60.0
+
+#: Seconds in which an output's URL must not expire without a capture.
+EXPIRING = 3600.0
+
+#: Events that are listed.
+LATEST = 8
+
+#: Seconds for which it is remembered how it stands.
+FRESH = 1.0
+
+#: Where the events of alarms are.
+ALARMS = "/events?source=receiver"
+
+#: The spans of time that the charts show: seconds, and seconds in each step.
+SPANS = {"1h": (3600.0, 60.0), "24h": (86_400.0, 1800.0), "7d": (7 * 86_400.0, 7200.0)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """Something that needs a look, and where to look."""
+
+    kind: Literal["bad", "warn"]
+    text: str
+    path: str
 
 
 class Overview:
     """The page at `/`."""
 
-    def __init__(self, *, store: Store, pages: Pages) -> None:
+    def __init__(self, *, store: Store, pages: Pages, clock: Callable[[], float]) -> None:
         self._store = store
         self._pages = pages
+        self._clock = clock
+        self._stands: dict[str, Any] = {}
+        self._asked_at = -math.inf
+        self._asking = asyncio.Lock()
 
     def views(self) -> Views:
-        """Return everything that is answered: method, path and how."""
+        """Return everything that is answered."""
         yield "GET", "/", self._show
 
     async def _show(self, request: Request) -> Response:
+        span = request.query_params.get("span", "24h")
+        span = span if span in SPANS else "24h"
+        seconds, step = SPANS[span]
+        counts = await self._store.tally.over(since=self._clock() - seconds, step=step)
+        now = await self._now()
+        latest = (await self._store.events.page(Filter(), limit=LATEST)).rows
+        return self._pages.answer(
+            request,
+            "overview.html",
+            **now,
+            span=span,
+            spans=SPANS,
+            flow=_series(counts, {"Events": _events, "Copies": _copies, "Refused": _refused}),
+            work=_series(counts, {"Done": _ended("done"), "To be tried again": _ended("retry"), "Failed": _failed}),
+            counts=[count for count in reversed(counts) if _events(count) or _refused(count) or count.attempts],
+            latest=latest,
+            standings=await self._store.runs.standings([event["id"] for event in latest]),
+        )
+
+    async def _now(self) -> dict[str, Any]:
+        """Return how it stands now, or stood a moment ago: all who look are shown the same."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at > FRESH:
+                self._stands = await self._look()
+                self._asked_at = time.monotonic()
+        return self._stands
+
+    async def _look(self) -> dict[str, Any]:
         left = await self._store.backlog.left()
-        return self._pages.answer(request, "overview.html", left=left, age=_age(left), late=LATE)
+        handlers = await self._store.handlers.list()
+        hour = await self._store.tally.over(since=self._clock() - 3600.0, step=300.0)
+        expiring = await self._store.outputs.expiring(within=EXPIRING, limit=20)
+        last = (await self._store.events.page(Filter(), limit=1)).rows
+        paused = {one["name"] for one in handlers if one["paused_at"]}
+        age = max([left.event_age, *(since for name, (_, since) in left.waiting.items() if name not in paused)])
+        alarms = await self._store.alarms.active()
+        concerns = [*_alarms(alarms), *_late(age), *_handlers(handlers), *_refusals(hour), *_expiring(expiring)]
+        return {
+            "left": left,
+            "age": age,
+            "late": LATE,
+            "last": last[0] if last else None,
+            "concerns": sorted(concerns, key=lambda concern: concern.kind),
+            "handlers": handlers,
+            "expiring": expiring,
+            "acks": acks(meters.ACKS),
+            "hour": {
+                "events": sum(_events(count) for count in hour),
+                "refused": sum(_refused(count) for count in hour),
+                "failed": sum(_failed(count) for count in hour),
+            },
+        }
+
+    async def look(self, _ids: Iterable[str]) -> list[News]:
+        """Return how it stands now, as one piece of the page."""
+        now = await self._now()
+        left, last = now["left"], now["last"]
+        waiting = {name: count for name, (count, _) in left.waiting.items()}
+        at_work = (left.running, left.open_jobs, waiting)
+        mark = (last and last["id"], round(now["age"]), now["concerns"], now["hour"], at_work)
+        return [News(id="now", mark=mark, render=lambda: self._pages.render("now.html", **now))]
 
 
-def _age(left: Left) -> float:
-    return max([left.event_age, *(since for _, since in left.waiting.values())])
+def acks(spread: meters.Spread) -> dict[str, float] | None:
+    """Return up to how many seconds half, 95 % and 99 % of the deliveries took; None before the first one."""
+    counts = [sum(column) for column in zip(*(row[:-1] for row in spread.rows.values()), strict=True)]
+    if not sum(counts):
+        return None
+    found = {}
+    for share in (50, 95, 99):
+        reached = list(accumulate(counts))
+        at = next(index for index, count in enumerate(reached) if count >= reached[-1] * share / 100)
+        found[f"p{share}"] = (*spread.bounds, float("inf"))[at]
+    return found
+
+
+#: Where to look when what an alarm watches needs it.
+_PLACES = {
+    "backlog": "/runs?state=waiting",
+    "failing": "/runs?state=failed",
+    "silent": "/endpoints",
+    "refused": "/refused",
+    "clock": "/refused",
+    "expiring": "/#expiring",
+    "overdue": "/jobs?state=open",
+}
+
+
+def _alarms(alarms: Sequence[Alarm]) -> list[Concern]:
+    return [
+        Concern(kind="bad", text=f"{one.text[:1].upper()}{one.text[1:]}.", path=_PLACES.get(one.watch, ALARMS))
+        for one in alarms
+    ]
+
+
+def _late(age: float) -> list[Concern]:
+    if age <= LATE:
+        return []
+    return [Concern(kind="bad", text=f"Work has been due for {took(age)}.", path="/runs?state=waiting")]
+
+
+def _handlers(handlers: Sequence[dict[str, Any]]) -> list[Concern]:
+    found = []
+    for one in handlers:
+        name, path = one["name"], f"/runs?handler={one['name']}"
+        if one["waiting"] and not one["there"]:
+            text = f"{number(one['waiting'])} runs wait for {name}, which no worker has."
+            found.append(Concern(kind="bad", text=text, path="/handlers"))
+        if one["paused_at"]:
+            text = f"{name} is paused; {number(one['waiting'])} runs wait."
+            found.append(Concern(kind="warn", text=text, path="/handlers"))
+        if one["failed"]:
+            text = f"{number(one['failed'])} {'run' if one['failed'] == 1 else 'runs'} of {name} failed."
+            found.append(Concern(kind="warn", text=text, path=f"{path}&state=failed"))
+    return found
+
+
+def _refusals(hour: Sequence[Count]) -> list[Concern]:
+    count = sum(one.refused for one in hour)
+    if not count:
+        return []
+    text = f"{number(count)} {'delivery was' if count == 1 else 'deliveries were'} refused in the last hour."
+    return [Concern(kind="warn", text=text, path="/refused")]
+
+
+def _expiring(expiring: Sequence[dict[str, Any]]) -> list[Concern]:
+    if not expiring:
+        return []
+    text = f"Outputs of {len(expiring)} {'event' if len(expiring) == 1 else 'events'} expire soon and are not captured."
+    return [Concern(kind="bad", text=text, path="/#expiring")]
+
+
+def _series(counts: Sequence[Count], lines: dict[str, Callable[[Count], int]]) -> str:
+    """Return what a chart is drawn from, as JSON."""
+    return json.dumps(
+        {
+            "names": list(lines),
+            "at": [count.at for count in counts],
+            "series": [[line(count) for count in counts] for line in lines.values()],
+        }
+    )
+
+
+def _events(count: Count) -> int:
+    return count.events
+
+
+def _copies(count: Count) -> int:
+    return count.duplicates
+
+
+def _refused(count: Count) -> int:
+    return count.refused
+
+
+def _failed(count: Count) -> int:
+    return count.ended("failed") + count.ended("lost")
+
+
+def _ended(outcome: str) -> Callable[[Count], int]:
+    return lambda count: count.ended(outcome)

@@ -82,7 +82,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals |= {"menu": MENU, "asset": asset, "query": query}
+        self._environment.globals |= {"menu": MENU, "asset": asset, "query": query, "shown": shown}
         self._environment.filters |= {
             "since": lambda moment: since(moment, clock()),
             "took": took,
@@ -90,17 +90,18 @@ class Pages:
             "size": size,
             "percent": percent,
             "told": told,
+            "breakable": breakable,
         }
 
     def render(self, template: str, **values: Any) -> str:
         """Return what a template makes of the values."""
-        return self._environment.get_template(template).render(**values)
+        return self._environment.get_template(template).render(now=self._clock(), **values)
 
     def answer(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page."""
         path = request.url.path
         here = "/" if path == "/" else "/" + path.split("/")[1]
-        return HTMLResponse(self.render(template, here=here, now=self._clock(), **values), status, HEADERS)
+        return HTMLResponse(self.render(template, here=here, **values), status, HEADERS)
 
 
 def visible(value: object) -> object:
@@ -108,6 +109,11 @@ def visible(value: object) -> object:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return _UNSEEN.sub(lambda found: f"\u27e8u+{ord(found[0]):04x}\u27e9", value)
+
+
+def breakable(text: str) -> Markup:
+    """Return a name that may go on in the next line after a dot."""
+    return Markup(".<wbr>").join(str(visible(text)).split("."))
 
 
 def told(value: str | None) -> str:
@@ -125,6 +131,11 @@ def pretty(body: bytes) -> tuple[str, str | None]:
     if len(text) > SHOWN:
         return text[:SHOWN], f"The first {SHOWN:,} of {len(text):,} characters are shown."
     return text, None
+
+
+def shown(data: object) -> str:
+    """Return JSON data on one line, without secrets and signatures."""
+    return json.dumps(_without_secrets(redact(data)), ensure_ascii=False)
 
 
 def headers_shown(text: str) -> dict[str, str]:

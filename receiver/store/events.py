@@ -194,6 +194,13 @@ class Events:
             found = await connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit))
             return [dict(row) for row in found.mappings()]
 
+    async def copies(self, event_id: str, *, limit: int = 50) -> list[dict[str, Any]]:
+        """Return further deliveries of what an event tells, in order, without headers and body."""
+        columns = [column for column in deliveries.c if column.name not in ("headers", "body")]
+        query = select(*columns).where(deliveries.c.event_id == event_id).order_by(deliveries.c.id).limit(limit)
+        async with self._database.read() as connection:
+            return [dict(row) for row in (await connection.execute(query)).mappings()]
+
     async def history(self, event_id: str) -> list[dict[str, Any]]:
         """Return the runs of an event, each once per attempt, in order; a run never tried has no attempt."""
         query = (

@@ -177,6 +177,16 @@ class Runs:
             rest = await others.page(connection, before=cursor, limit=limit - len(failed), patience=patience)
             return Page(rows=failed + rest.rows, next=rest.next)
 
+    async def standings(self, event_ids: Collection[str]) -> dict[str, dict[str, int]]:
+        """Return by event how many runs it has in each state; events without runs are left out."""
+        found: dict[str, dict[str, int]] = {}
+        if event_ids:
+            query = select(runs.c.event_id, runs.c.state, func.count()).where(runs.c.event_id.in_(event_ids))
+            async with self._database.read() as connection:
+                for event_id, state, number in await connection.execute(query.group_by(runs.c.event_id, runs.c.state)):
+                    found.setdefault(event_id, {})[state] = number
+        return found
+
     async def get(self, id: str) -> dict[str, Any] | None:
         """Return one run with its event's source, type and job."""
         async with self._database.read() as connection:

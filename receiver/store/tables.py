@@ -80,6 +80,12 @@ deliveries = Table(
     CheckConstraint("verdict IN ('refused', 'duplicate')", name="deliveries_verdict"),
 )
 Index("deliveries_received", deliveries.c.received_at)
+Index(
+    "deliveries_event",
+    deliveries.c.event_id,
+    sqlite_where=text("event_id IS NOT NULL"),
+    postgresql_where=text("event_id IS NOT NULL"),
+)
 
 #: One handler on one event.
 runs = Table(

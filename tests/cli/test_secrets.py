@@ -10,8 +10,10 @@ import time
 import httpx
 import pytest
 
+from receiver import Signer
 from receiver.app import Door
 from receiver.settings import load
+from receiver.sources.profiles import STANDARD_ED25519
 from receiver.store import Store
 from receiver.vault import new_key
 
@@ -135,3 +137,13 @@ async def test_a_secret_counts_a_little_early_since_clocks_differ_and_not_a_mome
     counts = {now: len(await store.endpoints.secrets("mux", now=now)) for now in (699, 700, 1999, 2000)}
     assert counts == {699: 0, 700: 1, 1999: 1, 2000: 0}
     await store.close()
+
+
+def test_a_fresh_secret_signs_and_a_pair_is_one_to_sign_and_one_to_verify(run):
+    secret = run("secrets", "signing").out.strip()
+    assert Signer(secret).headers(id="evt_1", timestamp=0, body=b"")["webhook-signature"].startswith("v1,")
+    private, public = run("secrets", "signing", "--pair").out.split()
+    headers = Signer(private).headers(id="evt_1", timestamp=0, body=b"")
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert STANDARD_ED25519.verify(raw, b"", keys=[STANDARD_ED25519.decode_secret(public)], now=0) == "evt_1"
+    assert secret != run("secrets", "signing").out.strip()

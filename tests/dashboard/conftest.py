@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ ORIGIN = {"origin": "http://receiver"}
 
 
 @asynccontextmanager
-async def opened(database_url: str, clock: Clock, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
+async def opened(database_url: str, clock: Callable[[], float], **settings: object) -> AsyncIterator[httpx.AsyncClient]:
     """A browser, as far as cookies go, before the door's app."""
     values = {"database_url": database_url, "admin_token": TOKEN, **settings}
     door = Door(Settings(**values), dispatch=False, clock=clock)
@@ -68,18 +69,26 @@ async def client(stranger: httpx.AsyncClient) -> httpx.AsyncClient:
 
 
 @pytest.fixture
-def act(client: httpx.AsyncClient) -> Callable[..., object]:
+def act(shown: httpx.AsyncClient) -> Callable[..., object]:
     """Press a button: `await act("/runs/1/retry")`."""
 
     async def press(path: str, **fields: str) -> httpx.Response:
-        return await client.post(path, data=fields, headers=ORIGIN, follow_redirects=True)
+        return await shown.post(path, data=fields, headers=ORIGIN, follow_redirects=True)
 
     return press
 
 
 @pytest.fixture
-async def ledger(url: str, client: httpx.AsyncClient) -> AsyncIterator[Store]:
-    """The store beside the pages, judged by its own clock."""
+async def ledger(url: str) -> AsyncIterator[Store]:
+    """The store beside the pages."""
     store = Store(url)
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def shown(url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody who is signed in, by the real clock, which also makes ids."""
+    async with opened(url, time.time, files=str(tmp_path / "files")) as client:
+        await sign_in(client)
+        yield client

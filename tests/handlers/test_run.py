@@ -145,6 +145,7 @@ async def test_it_need_not_read_a_long_event(handler: Make, context: Make, event
         ("exit 255", "failed", "gave up: exit 255"),
         ("kill -SEGV $$", "retry", "ended by SIGSEGV"),
         ("kill -KILL $$", "retry", "ended by SIGKILL"),
+        ("kill -40 $$", "retry", "ended by signal 40"),
     ],
 )
 async def test_the_exit_code_decides(attempt: Make, command: str, outcome: str, error: str | None) -> None:

@@ -46,6 +46,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.create_index("deliveries_received", ["received_at"], unique=False)
+        batch_op.create_index(
+            "deliveries_event",
+            ["event_id"],
+            unique=False,
+            sqlite_where=sa.text("event_id IS NOT NULL"),
+            postgresql_where=sa.text("event_id IS NOT NULL"),
+        )
 
     op.create_table(
         "endpoints",
@@ -413,6 +420,11 @@ def downgrade() -> None:
     op.drop_table("events")
     op.drop_table("endpoints")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
+        batch_op.drop_index(
+            "deliveries_event",
+            sqlite_where=sa.text("event_id IS NOT NULL"),
+            postgresql_where=sa.text("event_id IS NOT NULL"),
+        )
         batch_op.drop_index("deliveries_received")
 
     op.drop_table("deliveries")

@@ -1,0 +1,192 @@
+"""The pages of events: what providers told, and what became of it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ..recall import event_of
+from ..replay import replay
+from ..sources import Source, WebhookSource
+from ..store import Filter, Page, Store
+from .filters import Filters
+from .live import News
+from .media import Media
+from .pages import HEADERS, Missing, Pages, Views, headers_shown, pretty, shown
+
+#: Events on a page.
+LISTED = 50
+
+#: Further copies that a timeline has, and other events of a job.
+COPIES, OTHERS = 20, 20
+
+
+class Events:
+    """The pages at `/events`."""
+
+    def __init__(
+        self, *, store: Store, pages: Pages, media: Media, sources: Mapping[str, Source], public_url: str | None
+    ) -> None:
+        self._store = store
+        self._pages = pages
+        self._media = media
+        self._sources = sources
+        self._public_url = public_url
+
+    def views(self) -> Views:
+        """Return everything that is answered."""
+        yield "GET", "/events", self._list
+        yield "GET", "/events/{id}", self._show
+        yield "POST", "/events/{id}/replay", self._replay
+
+    async def _list(self, request: Request) -> Response:
+        filters = Filters(request.query_params, "text", "source", "type", "state", "since", "until", "job_id", "road")
+        page: Page[dict[str, Any]] = Page(rows=[], next=None)
+        found = None
+        if not filters.problem:
+            page, found = await self._found(filters)
+        live = filters.cursor is None and not filters.problem and not {"text", "since", "until"} & set(filters.used)
+        return self._pages.answer(
+            request,
+            "events.html",
+            filters=filters.values,
+            filters_used=filters.used,
+            problem=filters.problem,
+            found=found,
+            page=page,
+            standings=await self._store.runs.standings([row["id"] for row in page.rows]),
+            live=f"/live/events{filters.query()}" if live else None,
+            sources=sorted(self._sources),
+            types=sorted(
+                {name for one in self._sources.values() if isinstance(one, WebhookSource) for name in one.events}
+            ),
+            public_url=self._public_url,
+            note=filters.note,
+        )
+
+    async def _found(self, filters: Filters) -> tuple[Page[dict[str, Any]], str | None]:
+        """Return the events that are meant; what was typed may be an id, a job's, or a text in bodies."""
+        wanted = Filter(
+            **{name: filters.values[name] for name in ("source", "type", "state", "job_id", "road")},
+            since=filters.since,
+            until=filters.until,
+        )
+        said = filters.values["text"]
+        if said and filters.cursor is None:
+            job = await self._store.jobs.get(said)
+            ids = (
+                (replace(wanted, id=said), "It is the id of an event."),
+                (replace(wanted, job_id=job.job_id if job and job.job_id else said), "It is the id of a job."),
+            )
+            for exactly, told in ids:
+                page = await self._store.events.page(exactly, limit=LISTED)
+                if page.rows:
+                    return page, told
+        page = await self._store.events.page(replace(wanted, text=said), cursor=filters.cursor, limit=LISTED)
+        return page, "It stands in the bodies of these." if said and page.rows else None
+
+    async def _show(self, request: Request) -> Response:
+        row = await self._row(request)
+        event = event_of(row, self._sources)
+        others = await self._others(row)
+        job = await self._store.jobs.get(row["job_id"]) if row["job_id"] else None
+        body, remark = pretty(bytes(row["body"]))
+        return self._pages.answer(
+            request,
+            "event.html",
+            **await self._timeline(row),
+            error=event.error,
+            captured=await self._media.of(event_id=row["id"]),
+            body=body,
+            remark=remark,
+            headers=headers_shown(row["headers"]),
+            metadata=shown(job.metadata) if job and job.metadata else None,
+            others=others,
+            standings=await self._store.runs.standings([other["id"] for other in others]),
+            note=Filters(request.query_params).note,
+        )
+
+    async def _others(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if not row["job_id"]:
+            return []
+        page = await self._store.events.page(Filter(source=row["source"], job_id=row["job_id"]), limit=OTHERS)
+        return [other for other in page.rows if other["id"] != row["id"]]
+
+    async def _timeline(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the timeline of an event shows."""
+        return {
+            "event": row,
+            "copies": await self._store.events.copies(row["id"], limit=COPIES),
+            "runs": _with_attempts(await self._store.events.history(row["id"])),
+            "paused": await self._store.runs.paused(),
+        }
+
+    async def _replay(self, request: Request) -> Response:
+        row = await self._row(request)
+        handlers = await self._store.handlers.there()
+        if not handlers:
+            return RedirectResponse(f"/events/{row['id']}?done=no-worker", 303, HEADERS)
+        started = (await replay(self._store, Filter(id=row["id"]), handlers)).runs
+        return RedirectResponse(f"/events/{row['id']}?done=started&n={started}", 303, HEADERS)
+
+    async def _row(self, request: Request) -> dict[str, Any]:
+        row = await self._store.events.get(request.path_params["id"])
+        if row is None:
+            raise Missing("No event has this id. It may have been pruned.")
+        return row
+
+    async def look(self, _ids: Iterable[str]) -> list[News]:
+        """Return the newest events as rows of the list."""
+        rows = (await self._store.events.page(Filter(), limit=LISTED)).rows
+        standings = await self._store.runs.standings([row["id"] for row in rows])
+        return [self._news(row, standings.get(row["id"], {})) for row in rows]
+
+    def _news(self, row: Mapping[str, Any], standing: Mapping[str, int]) -> News:
+        facts = {name: row[name] for name in ("source", "type", "state", "job_id", "road") if row[name]}
+        return News(
+            id=row["id"],
+            mark=(row["state"], standing),
+            render=lambda: self._pages.render("event_row.html", event=row, standing=standing),
+            facts=facts,
+        )
+
+    async def look_at(self, ids: Iterable[str]) -> list[News]:
+        """Return the timelines of events."""
+        found = []
+        for row in (await self._store.events.some(list(ids))).values():
+            timeline = await self._timeline(row)
+            mark = (
+                row["state"],
+                len(timeline["copies"]),
+                [(run["id"], run["state"], run["due_at"], len(run["attempts"])) for run in timeline["runs"]],
+                timeline["paused"],
+            )
+            found.append(
+                News(id=row["id"], mark=mark, render=self._renders("timeline.html", timeline), facts={"id": row["id"]})
+            )
+        return found
+
+    def _renders(self, template: str, values: Mapping[str, Any]) -> Any:
+        return lambda: self._pages.render(template, **values)
+
+
+def _with_attempts(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the runs of an event, each with its attempts; those that need a look first."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in history:
+        run = found.setdefault(row["id"], {**row, "attempts": []})
+        if row["number"] is not None:
+            attempt = {
+                "number": row["number"],
+                "outcome": row["outcome"],
+                "error": row["attempt_error"],
+                "note": row["note"],
+            }
+            times = {"started_at": row["attempt_started_at"], "finished_at": row["attempt_finished_at"]}
+            run["attempts"].append(attempt | times)
+    return sorted(found.values(), key=lambda run: _ORDER.index(run["state"]))
+
+
+_ORDER = ("failed", "running", "waiting", "done")

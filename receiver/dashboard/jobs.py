@@ -1,0 +1,138 @@
+"""The pages of jobs: what providers work on, how it stands, and how that compares with what is usual."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from .. import schedule
+from ..events import redact
+from ..sources import Source, find_tool
+from ..store import Filter, Job, Store
+from .filters import Filters
+from .live import News
+from .media import Media
+from .pages import HEADERS, Missing, Pages, Views, shown
+
+#: Jobs on a page, and events of one.
+LISTED, EVENTS = 50, 50
+
+#: Seconds for which it is remembered what is usual.
+REMEMBERED = 30.0
+
+Usual = dict[tuple[str, str | None], float | None]
+
+
+class Jobs:
+    """The pages at `/jobs`."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pages: Pages,
+        media: Media,
+        sources: Mapping[str, Source],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._pages = pages
+        self._media = media
+        self._sources = sources
+        self._clock = clock
+        self._usual: dict[tuple[str, str | None], tuple[float, float | None]] = {}
+
+    def views(self) -> Views:
+        """Return everything that is answered."""
+        yield "GET", "/jobs", self._list
+        yield "GET", "/jobs/{id:path}", self._show
+        yield "POST", "/jobs/{id}/cancel", self._cancel
+
+    async def _list(self, request: Request) -> Response:
+        if wanted := request.query_params.get("id", "").strip():
+            job = await self._store.jobs.get(wanted)
+            if job is None:
+                raise Missing("No job has this id, here or at its provider. It may have been pruned.")
+            return RedirectResponse(f"/jobs/{job.id}", 303, HEADERS)
+        filters = Filters(request.query_params, "source", "tool", "state")
+        chosen = {name: filters.values[name] for name in ("source", "tool", "state")}
+        page = await self._store.jobs.page(**chosen, cursor=filters.cursor, limit=LISTED)
+        return self._pages.answer(
+            request,
+            "jobs.html",
+            filters=filters.values,
+            filters_used=filters.used,
+            page=page,
+            usual=await self._all_usual(page.rows),
+            live=None if filters.cursor else f"/live/jobs{filters.query()}",
+            sources=sorted(self._sources),
+            note=filters.note,
+        )
+
+    async def _show(self, request: Request) -> Response:
+        job = await self._job(request)
+        events = []
+        if job.job_id:
+            events = (await self._store.events.page(Filter(source=job.source, job_id=job.job_id), limit=EVENTS)).rows
+        usual = (await self._all_usual([job]))[job.source, job.tool]
+        age = self._clock() - (job.submitted_at or job.created_at)
+        return self._pages.answer(
+            request,
+            "job.html",
+            job=job,
+            usual=usual,
+            overdue=job.ended_at is None and usual is not None and age > schedule.OVERDUE * usual,
+            ended=next((event for event in events if event["id"] == job.event_id), None),
+            error=job.error,
+            metadata=shown(job.metadata) if job.metadata else None,
+            parameters=json.dumps(redact(dict(job.parameters)), indent=2, ensure_ascii=False),
+            run=await self._store.runs.get(job.run_id) if job.run_id else None,
+            captured=await self._media.of(job_id=job.job_id) if job.job_id else [],
+            events=events,
+            standings=await self._store.runs.standings([event["id"] for event in events]),
+            note=Filters(request.query_params).note,
+        )
+
+    async def _cancel(self, request: Request) -> Response:
+        job = await self._job(request)
+        cancelled = await self._store.jobs.cancel(job.id)
+        return RedirectResponse(f"/jobs/{job.id}?done=cancelled&n={cancelled:d}", 303, HEADERS)
+
+    async def _job(self, request: Request) -> Job:
+        job = await self._store.jobs.get(request.path_params["id"])
+        if job is None:
+            raise Missing("No job has this id, here or at its provider. It may have been pruned.")
+        return job
+
+    async def _all_usual(self, jobs: Iterable[Job]) -> Usual:
+        """Return how long jobs like these usually take, in seconds; None where nobody knows."""
+        found: Usual = {}
+        for key in {(job.source, job.tool) for job in jobs}:
+            at, value = self._usual.get(key, (0.0, None))
+            if time.monotonic() - at > REMEMBERED or key not in self._usual:
+                value = await self._usually(*key)
+                self._usual[key] = time.monotonic(), value
+            found[key] = value
+        return found
+
+    async def _usually(self, source: str, tool: str | None) -> float | None:
+        took = await self._store.jobs.took(source, tool)
+        known = find_tool(self._sources[source], tool) if source in self._sources else None
+        return schedule.usual(took, known.usual if known else 0.0) or None
+
+    async def look(self, _ids: Iterable[str]) -> list[News]:
+        """Return the newest jobs as rows of the list."""
+        rows = (await self._store.jobs.page(limit=LISTED)).rows
+        usual = await self._all_usual(rows)
+        return [self._news(job, usual[job.source, job.tool]) for job in rows]
+
+    def _news(self, job: Job, usual: float | None) -> News:
+        facts = {"source": job.source, "tool": job.tool, "state": job.state}
+        return News(
+            id=job.id,
+            mark=(job.state, job.progress, job.error, job.job_id, job.conflict),
+            render=lambda: self._pages.render("job_news.html", job=job, usual=usual),
+            facts={name: value for name, value in facts.items() if value},
+        )

@@ -1,0 +1,174 @@
+"""What is new, told to everybody who looks at a page: the store is asked once for all of them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from ..errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks at the store, and how many times longer than a look and its telling the rest after them is:
+#: what the viewers cost is bounded, however slow the store is and however many they are.
+TICK, REST = 1.0, 150.0
+
+#: Seconds that it takes, about, to tell one viewer.
+TELLING = 0.0001
+
+#: Seconds after which a viewer is told that we are still there, if its session is.
+ALIVE = 20.0
+
+#: Viewers at once, and messages that may wait for one of them: a slower one has to come again.
+VIEWERS, BEHIND = 500, 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """One thing that can be shown. It is told when `mark` is another than before; `render` makes its HTML."""
+
+    id: str
+    mark: object
+    render: Callable[[], str]
+    facts: Mapping[str, str] = field(default_factory=dict)  #: what viewers may choose by
+
+
+#: How the store is asked: for all the things of a topic, or of those ids that somebody looks at.
+Look = Callable[[Iterable[str]], Awaitable[list[News]]]
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Viewer:
+    chosen: Mapping[str, str]  # facts that news must have
+    session: str
+    queue: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
+    ended: bool = False
+
+    def tell(self, message: str) -> None:
+        if self.ended:
+            return
+        if self.queue.qsize() >= BEHIND:
+            self.end()
+        else:
+            self.queue.put_nowait(message)
+
+    def end(self) -> None:
+        self.ended = True
+        self.queue.put_nowait(None)
+
+
+class Topic:
+    """One kind of news, looked for as long as somebody watches."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self.viewers: set[_Viewer] = set()
+        self._known: dict[str, tuple[News, str]] = {}  # by id, with its HTML; the newest first
+        self._task: asyncio.Task[None] | None = None
+
+    def join(self, viewer: _Viewer) -> None:
+        """Tell this viewer what is known, in case its page is older, and then what is new."""
+        self.viewers.add(viewer)
+        _tell([viewer], list(self._known.values()))
+        if self._task is None:
+            self._task = asyncio.create_task(self._watch())
+
+    def leave(self, viewer: _Viewer) -> None:
+        """Tell this viewer no more."""
+        self.viewers.discard(viewer)
+        if not self.viewers and self._task is not None:
+            self._task.cancel()
+            self._task, self._known = None, {}
+
+    async def _watch(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                ids = {viewer.chosen["id"] for viewer in self.viewers if "id" in viewer.chosen}
+                _tell(self.viewers, self._news(await self._look(ids)))
+            except Unavailable as error:
+                log.warning("live_pages_wait", error=str(error))
+            cost = time.monotonic() - began + TELLING * len(self.viewers)
+            await asyncio.sleep(max(TICK, REST * cost))
+
+    def _news(self, found: list[News]) -> list[tuple[News, str]]:
+        """Return what is new or has changed, and remember it."""
+        before, self._known = self._known, {}
+        fresh = []
+        for news in found:
+            known = before.get(news.id)
+            if known is None or known[0].mark != news.mark:
+                known = news, news.render()
+                fresh.append(known)
+            self._known[news.id] = known
+        return fresh
+
+
+def _tell(viewers: Iterable[_Viewer], fresh: list[tuple[News, str]]) -> None:
+    """Tell each viewer what it chose, all in one message, the oldest first."""
+    messages: dict[frozenset[tuple[str, str]], str] = {}
+    for viewer in viewers:
+        key = frozenset(viewer.chosen.items())
+        if key not in messages:
+            texts = [html for news, html in reversed(fresh) if key <= news.facts.items()]
+            messages[key] = _message("news", "\n".join(texts)) if texts else ""
+        if messages[key]:
+            viewer.tell(messages[key])
+
+
+class Live:
+    """The topics, and who watches them. `holds` says whether a session is not over."""
+
+    def __init__(self, topics: Mapping[str, Look], *, holds: Callable[[str], Awaitable[bool]]) -> None:
+        self._topics = {name: Topic(look) for name, look in topics.items()}
+        self._holds = holds
+
+    @property
+    def viewers(self) -> int:
+        """How many watch."""
+        return sum(len(topic.viewers) for topic in self._topics.values())
+
+    def has(self, topic: str) -> bool:
+        """Whether there is such a topic."""
+        return topic in self._topics
+
+    async def watch(self, topic: str, chosen: Mapping[str, str], *, session: str) -> AsyncIterator[str]:
+        """Yield server-sent events until the session ends or the receiver stops."""
+        viewer = _Viewer(chosen=chosen, session=session)
+        self._topics[topic].join(viewer)
+        try:
+            yield "retry: 3000\n\n"
+            loop = asyncio.get_running_loop()
+            check_at = loop.time() + ALIVE
+            while True:
+                try:
+                    async with asyncio.timeout_at(check_at):
+                        message = await viewer.queue.get()
+                except TimeoutError:
+                    check_at = loop.time() + ALIVE
+                    message = ": still there\n\n" if await self._holds_still(session) else None
+                if message is None:
+                    return
+                yield message
+        finally:
+            self._topics[topic].leave(viewer)
+
+    def end(self, session: str | None = None) -> None:
+        """End what a session watches; without one, what anybody does."""
+        for topic in self._topics.values():
+            for viewer in topic.viewers:
+                if session in (None, viewer.session):
+                    viewer.end()
+
+    async def _holds_still(self, session: str) -> bool:
+        try:
+            return await self._holds(session)
+        except Unavailable:
+            return True  # nothing is told meanwhile
+
+
+def _message(event: str, text: str) -> str:
+    lines = "".join(f"data: {line}\n" for line in text.splitlines())
+    return f"event: {event}\n{lines}\n"

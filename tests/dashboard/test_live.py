@@ -1,0 +1,224 @@
+"""What viewers are told, how often the store is asked for it, and when it ends."""
+
+import asyncio
+import time
+
+import pytest
+
+from receiver.dashboard import live
+from receiver.dashboard.live import BEHIND, Live, News
+
+from .conftest import ORIGIN
+from .stored import arrival, fill
+
+
+class Shelf:
+    """What there is to be looked at, and how often somebody looked."""
+
+    def __init__(self):
+        self.things = {}
+        self.looks = 0
+        self.looked = asyncio.Event()
+
+    async def look(self, ids):
+        self.looks += 1
+        self.asked = set(ids)
+        self.looked.set()
+        return [
+            News(id=id, mark=text, render=lambda text=text: f"<p>\n{text}</p>", facts={"id": id, "colour": text})
+            for id, text in self.things.items()
+        ]
+
+    async def again(self):
+        """Wait for the next look."""
+        self.looked.clear()
+        await self.looked.wait()
+
+
+@pytest.fixture
+def shelf(monkeypatch):
+    monkeypatch.setattr(live, "TICK", 0.001)
+    monkeypatch.setattr(live, "REST", 0.0)
+    return Shelf()
+
+
+@pytest.fixture
+def feed(shelf):
+    async def holds(session):
+        return session != "over"
+
+    return Live({"things": shelf.look}, holds=holds)
+
+
+async def begun(feed, session="s", **chosen):
+    """A viewer that is told already that it is there."""
+    told = feed.watch("things", chosen, session=session)
+    assert await anext(told) == "retry: 3000\n\n"
+    return told
+
+
+async def test_a_viewer_is_told_what_is_there_and_what_changes(feed, shelf):
+    shelf.things = {"a": "red"}
+    viewer = await begun(feed)
+    assert await anext(viewer) == "event: news\ndata: <p>\ndata: red</p>\n\n"
+    shelf.things = {"b": "green", "a": "red"}
+    assert "green" in await anext(viewer)
+    shelf.things = {"b": "green", "a": "blue"}
+    assert "blue" in await anext(viewer)
+    await viewer.aclose()
+
+
+async def test_a_hundred_viewers_cost_one_look(feed, shelf):
+    shelf.things = {"a": "red"}
+    viewers = [await begun(feed) for _ in range(100)]
+    for viewer in viewers:
+        assert "red" in await anext(viewer)
+    looks = shelf.looks
+    await shelf.again()
+    assert shelf.looks == looks + 1
+    assert feed.viewers == 100
+    for viewer in viewers:
+        await viewer.aclose()
+
+
+async def test_nobody_looks_when_nobody_watches(feed, shelf):
+    viewer = await begun(feed)
+    await shelf.again()
+    await viewer.aclose()
+    assert feed.viewers == 0
+    assert feed._topics["things"]._task is None
+
+
+async def test_a_viewer_is_told_only_what_it_chose(feed, shelf):
+    viewer = await begun(feed, colour="green")
+    shelf.things = {"a": "red", "b": "green"}
+    assert "green" in await anext(viewer)
+    assert shelf.asked == set()
+    other = await begun(feed, id="a")
+    assert "red" in await anext(other)
+    await shelf.again()
+    assert shelf.asked == {"a"}
+    await viewer.aclose()
+    await other.aclose()
+
+
+async def test_the_rest_after_a_look_grows_with_what_the_look_cost(feed, shelf, monkeypatch):
+    monkeypatch.setattr(live, "REST", 50.0)
+    rests = []
+
+    async def sleep(seconds, sleep=asyncio.sleep):
+        rests.append(seconds)
+        await sleep(0)
+
+    async def slow(ids):
+        began = time.monotonic()
+        while time.monotonic() - began < 0.01:
+            pass
+        return []
+
+    monkeypatch.setattr(live.asyncio, "sleep", sleep)
+    topic = live.Topic(slow)
+    viewer = live._Viewer(chosen={}, session="s")
+    topic.join(viewer)
+    while not rests:
+        await asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.001)
+    topic.leave(viewer)
+    assert rests[0] >= 0.5
+
+
+async def test_what_is_watched_ends_with_its_session_or_with_the_receiver(feed, shelf, monkeypatch):
+    monkeypatch.setattr(live, "ALIVE", 0.01)
+    mine, theirs, over = [await begun(feed, session=session) for session in ("mine", "theirs", "over")]
+    assert [one async for one in over] == []
+    assert await anext(mine) == ": still there\n\n"
+    feed.end("mine")
+    assert [one async for one in mine] == []
+    assert await anext(theirs) == ": still there\n\n"
+    feed.end()
+    assert [one async for one in theirs] == []
+    assert feed.viewers == 0
+
+
+async def test_a_viewer_that_does_not_listen_has_to_come_again(feed, shelf):
+    viewer = await begun(feed)
+    for number in range(BEHIND + 2):
+        shelf.things = {"a": str(number)}
+        await shelf.again()
+    await shelf.again()
+    assert len([one async for one in viewer]) == BEHIND
+    assert feed.viewers == 0
+
+
+# Over the door
+
+
+async def until(condition):
+    """Wait until something is so, bounded."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+class Watched:
+    """What a viewer of the door is told until the receiver stops."""
+
+    def __init__(self, client, path):
+        self._door = client._transport.app.__self__
+        self._topic = self._door._dashboard._live._topics[path.partition("?")[0]]
+        self._answer = asyncio.create_task(client.get(f"/live/{path}"))
+
+    async def begun(self):
+        await until(lambda: self._topic.viewers)
+
+    async def told(self, said):
+        await until(lambda: any(said in html for _, html in self._topic._known.values()))
+
+    async def end(self):
+        self._door.leave()
+        return await self._answer
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(live, "TICK", 0.01)
+    monkeypatch.setattr(live, "REST", 0.0)
+
+
+async def test_an_event_appears_on_the_list_as_it_comes(shown, ledger):
+    watched = Watched(shown, "events?source=videogen")
+    await watched.begun()
+    await ledger.events.add([arrival(7, time.time())])
+    await watched.told("vg_tool_7")
+    answer = await watched.end()
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["cache-control"] == "no-store"
+    assert "vg_tool_7" in answer.text
+
+
+async def test_every_topic_tells_what_its_page_shows(shown, ledger, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time(), text="<script>alert(1)</script>")
+    for path, said in (
+        ("overview", "needs a look"),
+        ("events", stored.done),
+        ("jobs", stored.job),
+        (f"event?id={stored.failed}", "ValueError"),
+    ):
+        watched = Watched(shown, path)
+        await watched.told(said)
+        answer = await watched.end()
+        assert said in answer.text, path
+        assert "<script>alert" not in answer.text, path
+
+
+async def test_there_is_no_other_topic_and_no_room_without_end(shown, monkeypatch):
+    assert (await shown.get("/live/nothing")).status_code == 404
+    monkeypatch.setattr("receiver.dashboard.VIEWERS", 0)
+    answer = await shown.get("/live/events")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+
+
+async def test_signing_out_ends_what_is_watched(shown, ledger):
+    watched = Watched(shown, "events")
+    await watched.begun()
+    await shown.post("/sign-out", headers=ORIGIN)
+    assert (await watched._answer).status_code == 200

@@ -1,0 +1,292 @@
+"""What the pages show, and what their buttons do."""
+
+import dataclasses
+import re
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert
+
+from receiver import meters
+from receiver.dashboard import overview
+from receiver.dashboard.overview import acks
+from receiver.dashboard.refused import REASONS
+from receiver.store import NewJob, tables
+
+from .conftest import opened, sign_in
+from .stored import SIGNED, fill
+
+PAGES = (
+    "/",
+    "/?span=1h",
+    "/events",
+    "/jobs",
+    "/runs",
+    "/refused",
+    "/refused?verdict=all",
+    "/endpoints",
+    "/handlers",
+    "/runs/retry",
+)
+
+#: What a stranger may write wherever there is room for a text.
+NASTY = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>\r\nset-cookie: a=b\r\n\r\n=HYPERLINK("http://evil.example"){{77777*77777}}${77777*77777}\x00\u202e"""
+
+
+def pages_of(stored):
+    return (
+        *PAGES,
+        *(f"/events/{id}" for id in (stored.done, stored.failed, stored.quarantined)),
+        f"/jobs/{stored.job}",
+        "/jobs/vg_tool_1",
+        f"/refused/{stored.refused}",
+    )
+
+
+async def test_every_page_stands_without_anything_stored_and_says_what_to_do(shown):
+    for path in PAGES:
+        answer = await shown.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["cache-control"] == "no-store"
+    assert "register-webhook" in (await shown.get("/events")).text
+    assert "receiver jobs submit" in (await shown.get("/jobs")).text
+
+
+async def test_every_page_shows_what_is_stored_and_hides_signatures_and_secrets(shown, ledger, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    for path in pages_of(stored):
+        answer = await shown.get(path)
+        assert answer.status_code == 200, path
+        for secret in ("a-signature-of-theirs", "c2lnbmF0dXJl", "tok_hidden"):
+            assert secret not in answer.text, path
+    assert SIGNED.partition("?")[0] in (await shown.get(f"/events/{stored.done}")).text
+
+
+async def test_what_strangers_wrote_is_inert_on_every_page(shown, ledger, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time(), text=NASTY)
+    seen = 0
+    for path in pages_of(stored):
+        answer = await shown.get(path)
+        assert answer.status_code == 200, path
+        assert "set-cookie" not in answer.headers
+        assert "<script>alert" not in answer.text, path
+        assert "<img src=x" not in answer.text, path
+        assert not re.search(r"<[^>]*\sonerror=", answer.text), path
+        assert "6049261729" not in answer.text, path
+        assert "\x00" not in answer.text, path
+        assert "\u202e" not in answer.text, path
+        seen += "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
+    assert seen >= 9, "it is shown, as text"
+
+
+async def test_an_event_tells_its_story_and_why_a_handler_failed(shown, ledger, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    page = (await shown.get(f"/events/{stored.failed}")).text
+    assert "A delivery came" in page
+    assert "ValueError: words at https://files.example/f?[redacted]" in page
+    assert "took 1.5 s" in page
+    page = (await shown.get(f"/events/{stored.done}")).text
+    assert "The same message again" in page
+    assert f'src="/files/{stored.output}"' in page
+    assert "&#34;order&#34;: &#34;words&#34;" in page
+    assert "In quarantine." in (await shown.get(f"/events/{stored.quarantined}")).text
+
+
+async def test_a_job_tells_whether_it_finished_and_how_we_heard_of_it(shown, ledger, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    page = (await shown.get("/jobs/vg_tool_1")).text
+    assert "It finished" in page
+    assert "by webhook" in page
+    assert f"/events/{stored.done}" in page
+    found = await shown.get("/jobs?id=vg_tool_1")
+    assert found.headers["location"] == f"/jobs/{stored.job}"
+    assert (await shown.get("/jobs?id=nobody")).status_code == 404
+
+
+async def test_events_are_found_by_what_people_have_at_hand(shown, ledger, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    for query, said in (
+        (f"text={stored.done}", "It is the id of an event."),
+        ("text=vg_tool_2", "It is the id of a job."),
+        (f"text={stored.job}", "It is the id of a job."),
+        ("text=tok_hidden", "It stands in the bodies of these."),
+        ("text=nowhere", "No event is like this"),
+        ("type=odd.words", "odd."),
+        ("road=reconcile", "recovered"),
+        ("state=quarantined", "quarantined"),
+        ("source=videogen&since=2020-01-01T00:00", "GENERATE_"),
+        ("since=yesterday", "A time is written like"),
+        ("until=2020-01-01T00:00", "No event is like this"),
+    ):
+        assert said in (await shown.get(f"/events?{query}")).text, query
+
+
+async def test_a_failed_run_runs_again_and_a_waiting_one_can_be_given_up(shown, ledger, act, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    page = await act(f"/runs/{stored.run}/retry")
+    assert (page.url.path, page.url.fragment) == (f"/events/{stored.failed}", stored.run)
+    assert "1 run starts again." in page.text
+    assert (await ledger.runs.get(stored.run))["state"] == "waiting"
+    assert "It runs or waits already." in (await act(f"/runs/{stored.run}/retry")).text
+    assert "It is given up" in (await act(f"/runs/{stored.run}/give-up")).text
+    assert (await ledger.runs.get(stored.run))["state"] == "failed"
+    assert "It was not waiting any more." in (await act(f"/runs/{stored.run}/give-up")).text
+    assert (await act("/runs/run_none/retry")).status_code == 404
+
+
+async def test_failed_runs_are_counted_before_they_all_run_again(shown, ledger, act, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    assert "1 failed run" in (await shown.get("/runs/retry?handler=publish")).text
+    assert "nothing to retry" in (await shown.get("/runs/retry?handler=download")).text
+    assert "A time is written like" in (await shown.get("/runs/retry?since=x")).text
+    assert (await ledger.runs.get(stored.run))["state"] == "failed"
+    assert "1 run starts again." in (await act("/runs/retry", handler="publish")).text
+    assert (await ledger.runs.get(stored.run))["state"] == "waiting"
+    assert (await act("/runs/retry", since="x")).status_code == 404
+
+
+async def test_all_handlers_of_an_event_run_again_also_one_that_was_added_since(shown, ledger, act, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    new = dataclasses.replace((await ledger.handlers.there())[0], name="added", events=("tool_execution.*",))
+    await ledger.handlers.report([new], worker="w")
+    assert "3 handlers run again." in (await act(f"/events/{stored.failed}/replay")).text
+    assert (await ledger.runs.standings([stored.failed]))[stored.failed] == {"waiting": 3}
+    assert "No handler starts" in (await act(f"/events/{stored.failed}/replay")).text
+    assert (await act("/events/evt_none/replay")).status_code == 404
+
+
+async def test_a_handler_is_paused_and_resumed(shown, ledger, act, tmp_path):
+    await fill(ledger, tmp_path / "files", at=time.time())
+    assert "Its runs wait" in (await act("/handlers/pause", name="publish")).text
+    assert await ledger.runs.paused() == {"publish"}
+    assert "publish is paused" in (await shown.get("/")).text
+    assert "It goes on." in (await act("/handlers/resume", name="publish")).text
+    assert await ledger.runs.paused() == set()
+    assert (await act("/handlers/pause", name="nobody")).status_code == 404
+
+
+async def test_a_job_is_cancelled(shown, ledger, act, tmp_path):
+    job = await ledger.jobs.track(NewJob(source="videogen", tool="GENERATE_MUSIC", job_id="vg_tool_9"))
+    assert "Its provider is asked to end it" in (await act(f"/jobs/{job.id}/cancel")).text
+    assert (await ledger.jobs.get(job.id)).cancel_at is not None
+
+
+async def test_the_overview_says_what_needs_a_look_and_where(shown, ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr(overview, "FRESH", 0.0)
+    assert "Nothing has come yet" in (await shown.get("/")).text
+    await fill(ledger, tmp_path / "files", at=time.time())
+    page = (await shown.get("/")).text
+    assert "Events flow, and something needs a look" in page
+    assert "1 run of publish failed." in page
+    assert "1 delivery was refused in the last hour." in page
+    assert "data-series" in page
+
+
+async def test_an_alarm_that_is_on_stands_first_and_leads_to_where_to_look(shown, ledger, tmp_path):
+    await fill(ledger, tmp_path / "files", at=time.time())
+    row = {"watch": "silent", "about": "videogen", "raised_at": 1.0, "value": 1.0, "text": "videogen has not called"}
+    async with ledger.database.write() as connection:
+        await connection.execute(insert(tables.alarms), [row])
+    page = (await shown.get("/")).text
+    assert "Something does not flow" in page
+    assert '<a href="/endpoints">Videogen has not called.</a>' in page
+    assert "silent" in (await shown.get("/endpoints")).text
+
+
+async def test_endpoints_are_compared_with_their_providers_on_demand(shown, ledger, act, tmp_path):
+    await fill(ledger, tmp_path / "files", at=time.time())
+    page = (await shown.get("/endpoints")).text
+    assert "wxyz" in page
+    assert "sealed" not in page.partition("</nav>")[2].replace("straight into the store, sealed", "")
+    assert "VIDEOGEN_API_KEY" in (await act("/endpoints/check")).text
+
+
+def test_every_reason_for_a_refusal_is_told_in_words():
+    code = "".join(path.read_text() for path in Path("receiver").rglob("*.py"))
+    raised = re.findall(r'(?:BadSignature|TooLarge|WrongMediaType|UnknownSource|Refused)\("([a-z-]+)"', code)
+    assert len(set(raised)) > 10
+    assert set(raised) - set(REASONS) == set()
+
+
+# Files
+
+
+async def test_captured_media_is_shown_without_ever_running(shown, ledger, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    answer = await shown.get(f"/files/{stored.output}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    part = await shown.get(f"/files/{stored.output}", headers={"range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, b"RIFF")
+    saved = await shown.get(f"/files/{stored.output}?download=1")
+    assert saved.headers["content-disposition"].startswith("attachment")
+    assert saved.headers["content-type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript", None])
+async def test_what_could_run_is_only_given_away_to_be_saved(shown, ledger, tmp_path, kind):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "page").write_text("<script>alert(1)</script>")
+    answer = await shown.get(f"/files/{await kept(ledger, str(folder / 'page'), media_type=kind)}")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment")
+
+
+async def test_no_file_outside_the_folder_is_given_away(shown, ledger, tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "files" / "link").symlink_to(tmp_path / "secret")
+    for place in (
+        str(tmp_path / "secret"),
+        str(tmp_path / "files" / ".." / "secret"),
+        str(tmp_path / "files" / "link"),
+        str(tmp_path / "files"),
+        "/etc/passwd",
+        "s3://bucket/file",
+        "a\x01b",
+        "x" * 5000,
+    ):
+        assert (await shown.get(f"/files/{await kept(ledger, place)}")).status_code == 404, place
+    assert (await shown.get("/files/out_none")).status_code == 404
+
+
+async def kept(ledger, place, media_type="image/png"):
+    """The id of an output that some handler says is at this place."""
+    about = {"source": "videogen", "job_id": "j", "type": None, "expires_at": None}
+    await ledger.outputs.record(
+        event_id="evt_x",
+        handler="download",
+        output_id=place[:50],
+        state="captured",
+        place=place,
+        size=1,
+        sha256="0",
+        media_type=media_type,
+        **about,
+    )
+    return (await ledger.outputs.recent(limit=1))[0]["id"]
+
+
+async def test_a_file_in_a_bucket_is_linked_to_for_a_minute(url, ledger, monkeypatch):
+    keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-central-1"}
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    async with opened(url, time.time, files="s3://bucket/kept") as client:
+        await sign_in(client)
+        answer = await client.get(f"/files/{await kept(ledger, 's3://bucket/kept/f.png')}")
+        assert answer.status_code == 303
+        assert "X-Amz-Expires=60" in answer.headers["location"]
+        for elsewhere in ("s3://other/f.png", "/etc/passwd", "s3://bucket/kept/../f"):
+            assert (await client.get(f"/files/{await kept(ledger, elsewhere)}")).status_code == 404
+
+
+def test_how_long_acknowledgements_take_is_told_from_the_meter():
+    spread = meters.Spread("test_of_the_overview", "", "source", bounds=(0.01, 0.1, 1.0))
+    meters.ALL.remove(spread)
+    assert acks(spread) is None
+    for value in [0.005] * 60 + [0.05] * 38 + [7.0] * 2:
+        spread.add(value, "videogen")
+    assert acks(spread) == {"p50": 0.01, "p95": 0.1, "p99": float("inf")}
