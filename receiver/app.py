@@ -14,11 +14,10 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from . import meters
-from .api import PREFIX, Api
+from .api import PREFIX, Api, gallery_of
 from .callback import Callbacks
 from .dashboard import Dashboard
 from .errors import ConfigError, ReceiverError, Unavailable
-from .files import Gallery, open_files
 from .inbox import Inbox
 from .jwks import key_servers, publishes
 from .keyring import Keyring
@@ -95,11 +94,12 @@ class Door:
             token=settings.admin_token,
             counted=lambda: meters.together(meters.counted(), self._supervisor.counted),
         )
-        gallery = Gallery(
-            open_files(settings.files), shown_at=settings.files_url, api=f"{settings.public_url or ''}{PREFIX}"
-        )
         self._api = Api(
-            store=self._store, sources=found, token=settings.admin_token, callbacks=callbacks, gallery=gallery
+            store=self._store,
+            sources=found,
+            token=settings.admin_token,
+            callbacks=callbacks,
+            gallery=gallery_of(settings),
         )
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._failed: Callable[[], None] = lambda: None

@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 from .. import __version__, access
 from ..callback import Callbacks
 from ..errors import BadParameters, NoAccess, Unavailable
-from ..files import Gallery
+from ..files import Gallery, open_files
+from ..settings import Settings
 from ..sources import Source
 from ..store import Store
 from .call import Call
@@ -32,6 +33,12 @@ log = structlog.get_logger(__name__)
 
 #: Where it is mounted.
 PREFIX = "/api/v1"
+
+
+def gallery_of(settings: Settings) -> Gallery:
+    """Return what opens captured outputs, as the settings say where they are."""
+    api = f"{settings.public_url or ''}{PREFIX}"
+    return Gallery(open_files(settings.files), shown_at=settings.files_url, api=api)
 
 
 class Api:

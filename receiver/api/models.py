@@ -92,6 +92,13 @@ class LinkQuery(Asked):
     seconds: Annotated[float, Field(ge=1, le=604_800, description="At most seven days.")] = 3600
 
 
+class ExpiringQuery(Asked):
+    """How soon URLs must expire to be told of."""
+
+    within: Annotated[float, Field(ge=1, le=2_592_000, description="Seconds.")] = 3600
+    limit: Limit = 50
+
+
 class RefusedQuery(Asked):
     """A page of deliveries that made no event."""
 
@@ -341,6 +348,20 @@ class OutputRow(BaseModel):
     changed_at: float
 
 
+class ExpiringRow(BaseModel):
+    """A run that has not captured outputs whose URLs expire soon, or did so lately."""
+
+    id: str
+    event_id: str
+    handler: str
+    state: str
+    attempt: int
+    error: str | None
+    expires_at: float
+    source: str
+    job_id: str | None
+
+
 class LinkAnswer(BaseModel):
     """A URL that opens a captured output: whoever sees it can, unless it needs the admin token as a bearer."""
 
@@ -447,6 +468,13 @@ class OutputsAnswer(BaseModel):
     """A page of outputs, newest first."""
 
     outputs: list[OutputRow]
+    next: Next
+
+
+class ExpiringAnswer(BaseModel):
+    """The most urgent runs first."""
+
+    expiring: list[ExpiringRow]
     next: Next
 
 

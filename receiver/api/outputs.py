@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.responses import FileResponse, RedirectResponse, Response
 
+from ..events import redact
 from ..files import Gallery
 from ..store import Store
 from . import models
@@ -32,6 +33,14 @@ class OutputCalls:
                 summary="List outputs, newest first",
                 query=models.OutputsQuery,
                 answer=models.OutputsAnswer,
+            ),
+            Call(
+                method="GET",
+                path="/expiring",
+                does=self._expiring,
+                summary="List runs that have not captured outputs whose URLs expire soon",
+                query=models.ExpiringQuery,
+                answer=models.ExpiringAnswer,
             ),
             Call(
                 method="GET",
@@ -66,6 +75,10 @@ class OutputCalls:
         more = len(rows) > said.query.limit
         rows = rows[: said.query.limit]
         return {"outputs": [_row(row) for row in rows], "next": rows[-1]["id"] if more else None}
+
+    async def _expiring(self, said: Said) -> Any:
+        rows = await self._store.outputs.expiring(within=said.query.within, limit=said.query.limit)
+        return {"expiring": redact(rows), "next": None}
 
     async def _show(self, said: Said) -> Any:
         return _row(await self._output(said.id))

@@ -15,7 +15,7 @@ import httpx
 import typer
 from pydantic import SecretStr
 
-from ..api import PREFIX, Api
+from ..api import PREFIX, Api, gallery_of
 from ..callback import Callbacks
 from ..config import read
 from ..errors import ConfigError, ReceiverError
@@ -131,7 +131,14 @@ def _api(settings: Settings, store: Store, token: SecretStr) -> Api:
         return [reported(handler) for handler in find_handlers(settings.handlers, read(settings.config))]
 
     callbacks = Callbacks(settings.secret_keys, settings.public_url)
-    return Api(store=store, sources=find_sources(settings.providers), token=token, callbacks=callbacks, there=here)
+    return Api(
+        store=store,
+        sources=find_sources(settings.providers),
+        token=token,
+        callbacks=callbacks,
+        gallery=gallery_of(settings),
+        there=here,
+    )
 
 
 def linked(make: bool = False) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
