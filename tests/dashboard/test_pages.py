@@ -174,6 +174,7 @@ async def test_a_job_is_cancelled(shown, ledger, act, tmp_path):
 
 async def test_the_overview_says_what_needs_a_look_and_where(shown, ledger, tmp_path, monkeypatch):
     monkeypatch.setattr(overview, "FRESH", 0.0)
+    monkeypatch.setattr(overview, "TIMES", 0.0)
     assert "Nothing has come yet" in (await shown.get("/")).text
     await fill(ledger, tmp_path / "files", at=time.time())
     page = (await shown.get("/")).text
