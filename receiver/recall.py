@@ -10,7 +10,7 @@ from . import verdict
 from .errors import Unreadable
 from .events import Event, Reading, redact
 from .sources import Source, wire
-from .store import Job, Store, headers_of
+from .store import Job, Reported, Store, headers_of
 
 
 async def described(store: Store, job: Job, sources: Mapping[str, Source]) -> dict[str, Any]:
@@ -138,14 +138,14 @@ async def endpoints_told(store: Store) -> list[dict[str, Any]]:
     ]
 
 
-async def handlers_told(store: Store) -> list[dict[str, Any]]:
-    """Return the handlers as the API and the commands tell them."""
+async def handlers_told(store: Store, also: Sequence[Reported] = ()) -> list[dict[str, Any]]:
+    """Return the handlers as the API and the commands tell them, `also` those that are found somewhere else."""
     counts = await store.tally.over(since=time.time() - 3540, step=60)
     hour: dict[str, Counter[str]] = {}
     for count in counts:
         for name, outcomes in count.attempts.items():
             hour.setdefault(name, Counter()).update(outcomes)
-    return [{**row, "last_hour": dict(hour.get(row["name"], {}))} for row in await store.handlers.list()]
+    return [{**row, "last_hour": dict(hour.get(row["name"], {}))} for row in await store.handlers.list(also)]
 
 
 async def stats_told(store: Store, *, since: float, step: float) -> dict[str, Any]:

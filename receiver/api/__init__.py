@@ -35,7 +35,7 @@ PREFIX = "/api/v1"
 class Api:
     """The ASGI app of the API, to be mounted at PREFIX.
 
-    `there` tells which handlers a replay may run; those that workers told of, if nobody says otherwise.
+    `there` tells which handlers there are, to list and to replay; those that workers run, if nobody says otherwise.
     """
 
     def __init__(
@@ -48,11 +48,12 @@ class Api:
         there: There | None = None,
     ) -> None:
         self._token = token
+        there = there or store.handlers.there
         calls = [
-            *EventCalls(store, there or store.handlers.there).calls(),
+            *EventCalls(store, there).calls(),
             *RunCalls(store).calls(),
             *JobCalls(store, sources, callbacks).calls(),
-            *HandlerCalls(store).calls(),
+            *HandlerCalls(store, there).calls(),
         ]
         #: The OpenAPI document.
         self.document = document(calls, prefix=PREFIX, version=__version__)

@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from ..dispatcher import Wanting
 from ..events import redact
 from ..recall import event_told, refusal_told
 from ..replay import replay
-from ..store import Filter, Store
+from ..store import Filter, Reported, Store
 from . import models
 from .call import Call, Said
 from .problem import Problem
@@ -15,8 +14,8 @@ from .problem import Problem
 #: Seconds that a request for many events works before it says where to go on.
 PATIENCE = 1.0
 
-#: Who tells which handlers there are.
-There = Callable[[], Awaitable[Sequence[Wanting]]]
+#: Who tells which handlers a replay may run.
+There = Callable[[], Awaitable[Sequence[Reported]]]
 
 
 class EventCalls:
@@ -97,8 +96,9 @@ class EventCalls:
         row = await self._store.events.get(said.id)
         if row is None:
             raise Problem(404, "no event has this id")
-        if row["state"] == "quarantined":
-            raise Problem(409, "this event is in quarantine: no handler could read it")
+        if row["state"] in ("quarantined", "erased"):
+            told = {"quarantined": "in quarantine", "erased": "erased"}[row["state"]]
+            raise Problem(409, f"this event is {told}: no handler could read it")
         done = await replay(self._store, Filter(id=said.id), handlers, dry_run=said.body.dry_run)
         return {"events": done.events, "runs": done.runs, "next": None}
 
@@ -114,12 +114,12 @@ class EventCalls:
         )
         return {"events": done.events, "runs": done.runs, "next": done.last}
 
-    async def _handlers(self, names: Sequence[str] | None) -> list[Wanting]:
+    async def _handlers(self, names: Sequence[str] | None) -> list[Reported]:
         found = await self._there()
         if not found:
-            raise Problem(409, "no worker has told of handlers lately: start one")
+            raise Problem(409, "there are no handlers to run: no worker has told of one lately")
         if unknown := set(names or ()) - {one.name for one in found}:
-            raise Problem(409, f"no worker has a handler {', '.join(sorted(unknown))}")
+            raise Problem(409, f"no handler is called {', '.join(sorted(unknown))}")
         return [one for one in found if not names or one.name in names]
 
     async def _refused(self, said: Said) -> Any:

@@ -7,6 +7,7 @@ from ..recall import endpoints_told, handlers_told, stats_told
 from ..store import Store
 from . import models
 from .call import Call, Said
+from .events import There
 from .problem import Problem
 
 #: Seconds of a minute and an hour.
@@ -16,8 +17,9 @@ SPANS = {"minute": 60.0, "hour": 3600.0}
 class HandlerCalls:
     """Handlers, endpoints and statistics."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, there: There) -> None:
         self._store = store
+        self._there = there
 
     def calls(self) -> list[Call]:
         """Return what is answered."""
@@ -63,7 +65,7 @@ class HandlerCalls:
         ]
 
     async def _handlers(self, _said: Said) -> Any:
-        return {"handlers": await handlers_told(self._store), "next": None}
+        return {"handlers": await handlers_told(self._store, await self._there()), "next": None}
 
     async def _pause(self, said: Said) -> Any:
         await self._handler(said.id)
@@ -76,7 +78,7 @@ class HandlerCalls:
         return await self._handler(said.id)
 
     async def _handler(self, name: str) -> dict[str, Any]:
-        for row in await handlers_told(self._store):
+        for row in await handlers_told(self._store, await self._there()):
             if row["name"] == name:
                 return row
         raise Problem(404, "no worker has told of a handler of this name, and no run has it")

@@ -13,6 +13,7 @@ from ..registry import find_sources, webhook_sources
 from ..settings import load
 from ..sources.profiles import PROFILES
 from ..store import Store
+from .link import Link, linked
 from .output import Json, console, show
 
 app = typer.Typer(name="endpoints", help="Webhooks registered at providers.", no_args_is_help=True)
@@ -47,32 +48,13 @@ def register(
 
 
 @app.command("list")
-def list_endpoints(as_json: Json = False) -> None:
-    """List the webhooks that this receiver registered."""
-
-    async def work() -> list[dict[str, Any]]:
-        settings = load()
-        store = Store(settings.database_url)
-        try:
-            await store.check()
-            secrets = {(one.source, one.endpoint_id): one.last4 for one in await store.endpoints.secrets()}
-            return [
-                {
-                    "id": one.id,
-                    "source": one.source,
-                    "url": one.url,
-                    "events": list(one.events),
-                    "created_at": one.created_at,
-                    "secret_last4": secrets.get((one.source, one.id)),
-                }
-                for one in await store.endpoints.live()
-            ]
-        finally:
-            await store.close()
-
-    rows = asyncio.run(work())
+@linked()
+async def list_endpoints(link: Link, as_json: Json = False) -> None:
+    """List the webhooks that this receiver registered, and when each source was last heard."""
+    rows = (await link.get("/endpoints"))["endpoints"]
     empty = "None: register one with `register-webhook --url https://YOUR-HOST/webhooks/videogen`."
-    show(rows, ("id", "source", "url", "events", "created_at", "secret_last4"), as_json=as_json, empty=empty)
+    columns = ("id", "source", "url", "events", "created_at", "secret_last4", "heard_at")
+    show(rows, columns, as_json=as_json, empty=empty)
 
 
 @app.command("check")

@@ -3,18 +3,19 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ..config import read
-from ..errors import ConfigError, ReceiverError
-from ..events import redact
+from ..errors import ReceiverError
 from ..registry import Handler, find_handlers
-from ..replay import replay
 from ..settings import load
-from ..store import Filter, Store, headers_of
-from .output import Json, Limit, ago, console, moment, plain, show
+from ..store import Store
+from .bulk import bulk
+from .follow import follow
+from .link import Link, linked
+from .output import Json, Limit, ago, attempts, console, moment, plain, show
 
 app = typer.Typer(name="events", help="What providers told us.", no_args_is_help=True)
 
@@ -22,7 +23,17 @@ Id = Annotated[str, typer.Argument(metavar="ID")]
 SourceOf = Annotated[str | None, typer.Option("--source", help="Only this source.")]
 JobId = Annotated[str | None, typer.Option("--job", help="Only this job's.")]
 Since = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came in the last 90s, 15m, 36h or 7d.")]
+Until = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came before that.")]
+Type = Annotated[str | None, typer.Option(help="Only events of this type.")]
+Kind = Annotated[
+    Literal["job.succeeded", "job.failed", "job.cancelled"] | None, typer.Option(help="Only events of this kind.")
+]
+Tool = Annotated[str | None, typer.Option(help="Only this tool's, as events call it.")]
+Text = Annotated[str | None, typer.Option(help="Only events with this text in their body.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Go on with what comes, until you stop it.")]
+
+COLUMNS = ("id", "received_at", "source", "type", "job_id", "road", "state")
 
 
 def with_store(work: Callable[[Store], Awaitable[Any]]) -> Any:
@@ -46,33 +57,38 @@ def configured_handlers() -> list[Handler]:
 
 
 @app.command("list")
-def list_events(
+@linked()
+async def list_events(
+    link: Link,
     as_json: Json = False,
     limit: Limit = 50,
     source: SourceOf = None,
     job: JobId = None,
+    type: Type = None,
+    kind: Kind = None,
+    tool: Tool = None,
+    state: Annotated[
+        Literal["waiting", "dispatched", "conflicting", "quarantined", "erased"] | None,
+        typer.Option(help="Only in this state."),
+    ] = None,
+    text: Text = None,
+    since: Since = None,
+    until: Until = None,
+    following: Follow = False,
 ) -> None:
-    """List the newest events."""
-    rows = with_store(lambda store: store.events.recent(limit=limit, source=source, job_id=job))
-    columns = ("id", "received_at", "source", "type", "job_id", "road", "state")
-    show(rows, columns, as_json=as_json, empty="No events yet.")
+    """Find events, newest first. What no index finds is looked for from the newest to the oldest."""
+    meant = _meant(source, job, type, kind, tool, since, until, text) | {"state": state}
+    if following:
+        await follow([lambda: link.pages("/events", limit=limit, **meant)], COLUMNS, limit=limit, as_json=as_json)
+        return
+    show(await link.rows("/events", limit=limit, **meant), COLUMNS, as_json=as_json, empty="No events.")
 
 
 @app.command("show")
-def show_event(id: Id, as_json: Json = False) -> None:
+@linked()
+async def show_event(link: Link, id: Id, as_json: Json = False) -> None:
     """Show one event: its JSON without signatures, and every attempt of its handlers."""
-
-    async def fetch(store: Store) -> dict[str, Any]:
-        row = await store.events.get(id)
-        if row is None:
-            raise ReceiverError(f"no event has the id {id}: see `receiver events list`")
-        event = {name: value for name, value in row.items() if name not in ("headers", "body")}
-        event["headers"] = headers_of(row["headers"])
-        event["data"] = _json(row["body"])
-        event["runs"] = _runs(await store.events.history(id))
-        return event
-
-    event = with_store(fetch)
+    event = await link.get(f"/events/{id}")
     if as_json:
         typer.echo(json.dumps(event))
         return
@@ -80,43 +96,66 @@ def show_event(id: Id, as_json: Json = False) -> None:
 
 
 @app.command("replay")
-def replay_events(
+@linked()
+async def replay_events(
+    link: Link,
     id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One event; without it, all that match.")] = None,
     handler: Annotated[list[str] | None, typer.Option(help="Only this handler; may be repeated.")] = None,
     source: SourceOf = None,
-    type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only events of this kind, e.g. job.failed.")] = None,
-    tool: Annotated[str | None, typer.Option(help="Only this tool's.")] = None,
+    type: Type = None,
+    kind: Kind = None,
+    tool: Tool = None,
     job: JobId = None,
+    text: Text = None,
     since: Since = None,
+    until: Until = None,
     every: Annotated[bool, typer.Option("--all", help="All events there are.")] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Run handlers again on an event, or on all that match; also handlers added since."""
-    meant = Filter(id=id, source=source, type=type, kind=kind, tool=tool, job_id=job, since=ago(since))
-    if meant == Filter() and not every:
+    meant = {"id": id, **_meant(source, job, type, kind, tool, since, until, text)}
+    if not any(meant.values()) and not every:
         raise typer.BadParameter("name an event, narrow it with an option, or say --all")
-    handlers = _chosen(handler)
-    done = with_store(lambda store: replay(store, meant, handlers, dry_run=dry_run))
-    if id and not done.events:
+    body = {"events": meant, "handlers": handler or None}
+    count = await bulk(link, "/events/replay", {**body, "dry_run": True}, "counting", "events")
+    if id and not count["events"]:
         raise ReceiverError(f"no event has the id {id}, or it is in quarantine: see `receiver events list`")
-    told = "would start again at most" if dry_run else "start again"
-    console.print(f"{done.events} events match; {done.runs} runs {told}.")
+    if dry_run:
+        console.print(f"{count['events']} events match; {count['runs']} runs would start again at most.")
+        return
+    done = await bulk(link, "/events/replay", body, "replaying", "events", total=count["events"])
+    console.print(f"{done['events']} events match; {done['runs']} runs start again.")
 
 
 @app.command("refused")
-def refused(as_json: Json = False, limit: Limit = 50) -> None:
+@linked()
+async def refused(
+    link: Link,
+    as_json: Json = False,
+    limit: Limit = 50,
+    source: SourceOf = None,
+    reason: Annotated[str | None, typer.Option(help="Only those refused for this.")] = None,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Copies of stored events instead.")] = False,
+) -> None:
     """List the newest deliveries that made no event, and why."""
-    rows = with_store(lambda store: store.events.deliveries(limit=limit))
-    columns = ("received_at", "source", "verdict", "reason", "status", "sender", "unlisted", "event_id")
+    verdict = "duplicate" if duplicates else "refused"
+    rows = await link.rows("/refused", limit=limit, verdict=verdict, source=source, reason=reason)
+    columns = ("id", "received_at", "source", "reason", "status", "sender", "unlisted", "event_id")
     show(rows, columns, as_json=as_json, empty="None.")
 
 
-def _chosen(names: list[str] | None) -> list[Handler]:
-    found = configured_handlers()
-    if unknown := set(names or ()) - {one.name for one in found}:
-        raise ConfigError(f"no handler is called {', '.join(sorted(unknown))}: see `receiver handlers list`")
-    return [one for one in found if not names or one.name in names]
+def _meant(
+    source: str | None,
+    job: str | None,
+    type: str | None,
+    kind: str | None,
+    tool: str | None,
+    since: str | None,
+    until: str | None,
+    text: str | None,
+) -> dict[str, Any]:
+    times = {"since": ago(since), "until": ago(until)}
+    return {"source": source, "job_id": job, "type": type, "kind": kind, "tool": tool, "text": text, **times}
 
 
 def _print(event: dict[str, Any]) -> None:
@@ -126,44 +165,10 @@ def _print(event: dict[str, Any]) -> None:
         console.print(f"[bold]{name:<12}[/]{plain(str(value))}", highlight=False, soft_wrap=True)
     for run in event["runs"]:
         console.print(f"\n[bold]{plain(run['handler'])}[/] {run['state']}  ({run['id']})", highlight=False)
-        for attempt in run["attempts"]:
-            took = attempt["finished_at"] - attempt["started_at"]
-            error = f": {plain(attempt['error'])}" if attempt["error"] else ""
-            line = f"  attempt {attempt['number']} {attempt['outcome']} after {took:.3f} s{error}"
-            console.print(line, highlight=False, soft_wrap=True)
-            for noted in (attempt["note"] or "").splitlines():
-                console.print(f"    {plain(noted)}", highlight=False, soft_wrap=True)
+        attempts(run["attempts"])
     console.print()
     console.print_json(data=event["data"])
 
 
 #: What is shown above the runs, in this order, if it is there.
 _SHOWN = ("id", "state", "source", "type", "kind", "job_id", "tool", "road", "message_id", "reason")
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return redact(json.loads(body))
-    except (ValueError, RecursionError):
-        return {"unreadable": body[:4096].decode("utf-8", "backslashreplace"), "bytes": len(body)}
-
-
-def _runs(history: list[Any]) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for row in history:
-        run = found.setdefault(
-            row["id"],
-            {name: row[name] for name in ("id", "handler", "state", "attempt", "due_at", "error")} | {"attempts": []},
-        )
-        if row["number"] is not None:
-            run["attempts"].append(
-                {
-                    "number": row["number"],
-                    "outcome": row["outcome"],
-                    "started_at": row["attempt_started_at"],
-                    "finished_at": row["attempt_finished_at"],
-                    "error": row["attempt_error"],
-                    "note": row["note"],
-                }
-            )
-    return list(found.values())

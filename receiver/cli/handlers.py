@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,11 +15,13 @@ from ..events import Event, redact
 from ..logs import configure
 from ..registry import Handler, find_configurable, find_handlers, find_sources
 from ..settings import Settings, load
-from ..sources import Source, WebhookSource
-from ..sources.profile import Profile
+from ..sources import Source, Told, WebhookSource
 from ..sources.profiles import PROFILES
-from .events import configured_handlers, with_store
+from .events import configured_handlers
+from .link import Link, linked
 from .output import Json, console, plain, show
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
 
 app = typer.Typer(name="handlers", help="The functions that want events.", no_args_is_help=True)
 
@@ -33,37 +35,41 @@ Whose = Annotated[str | None, typer.Option("--source", help="Whose body it is, i
 
 
 @app.command("list")
-def list_handlers(
+@linked(make=True)
+async def list_handlers(
+    link: Link,
     as_json: Json = False,
     file: Annotated[
         Path | None, typer.Option("--event", metavar="FILE", help="Say of this event who gets it, and why not.")
     ] = None,
     source: Whose = None,
 ) -> None:
-    """List the handlers that are found, which events each gets, and why it is there."""
+    """List the handlers, which events each gets, how its runs stand, and why it is there.
+
+    Those that workers told of; without --url also those that are found here.
+    """
+    if file and not link.is_here:
+        raise typer.BadParameter("--event asks the handlers that are found here: leave --url away")
+    rows = (await link.get("/handlers"))["handlers"]
     settings = load()
     event = _event_in(file, settings, source) if file else None
-    rows = [
-        {
-            "name": handler.name,
-            "events": list(handler.patterns),
-            "source": handler.source,
-            "tool": handler.tool,
-            "retries": handler.retries,
-            "timeout": handler.timeout,
-            "concurrency": handler.concurrency,
-            "place": handler.place,
-            "why": handler.why,
-            **({"gets_it": handler.why_not(event) or "yes"} if event else {}),
-        }
-        for handler in configured_handlers()
-    ]
-    limits = ("retries", "timeout", "concurrency")
-    columns = ("name", "events", "source", "tool", *(("gets_it",) if event else limits), "place", "why")
+    for row in rows if link.is_here else ():
+        row.update(_why(row["name"], event))
+    why = ("why",) if link.is_here else ()
+    standing = ("gets_it",) if event else ("there", "waiting", "running", "failed", "paused_at")
+    columns = ("name", "events", "source", "tool", *standing, "place", *why)
     show(rows, columns, as_json=as_json, empty="No handlers: see RECEIVER_HANDLERS.")
-    if not as_json:
+    if not as_json and link.is_here:
         offers = ", ".join(offer.name for offer in find_configurable(settings.handlers)) or "nothing"
         console.print(f"receiver.toml may use: {offers}", highlight=False)
+
+
+def _why(name: str, event: Event | None) -> dict[str, Any]:
+    found = {handler.name: handler for handler in configured_handlers()}
+    if name not in found:
+        missing = "it is not found here"
+        return {"why": missing} | ({"gets_it": missing} if event else {})
+    return {"why": found[name].why} | ({"gets_it": found[name].why_not(event) or "yes"} if event else {})
 
 
 @app.command("test")
@@ -150,18 +156,19 @@ def docs() -> None:
 
 
 @app.command("pause")
-def pause_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+@linked(make=True)
+async def pause_handler(link: Link, name: Name) -> None:
     """Let a handler's runs wait; new ones gather until it is resumed."""
-    _named(name)
-    with_store(lambda store: store.runs.pause(name))
-    console.print(f"{name} is paused.", highlight=False)
+    await link.post(f"/handlers/{name}/pause")
+    console.print(f"{plain(name)} is paused.", highlight=False)
 
 
 @app.command("resume")
-def resume_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+@linked(make=True)
+async def resume_handler(link: Link, name: Name) -> None:
     """Let a paused handler go on."""
-    told = "goes on" if with_store(lambda store: store.runs.resume(name)) else "was not paused"
-    console.print(f"{name} {told}.", highlight=False)
+    await link.post(f"/handlers/{name}/resume")
+    console.print(f"{plain(name)} goes on.", highlight=False)
 
 
 def sources(as_json: Json = False) -> None:
@@ -176,12 +183,9 @@ def sources(as_json: Json = False) -> None:
             "api_key": "set" if settings.provider(source.name).api_key else "not set",
             "events": len(source.events) if isinstance(source, WebhookSource) else 0,
             "tools": len(source.tools),
-            "scheme": source.scheme.kind if isinstance(source, Profile) else None,
-            "trust": source.scheme.trust if isinstance(source, Profile) else None,
-            "certainty": source.certainty if isinstance(source, Profile) else None,
-            "answer": source.answer if isinstance(source, Profile) else None,
-            "waits": source.waits if isinstance(source, Profile) else None,
-            "facts": source.facts if isinstance(source, Profile) else None,
+            "scheme": source.scheme.kind if isinstance(source, Told) else None,
+            "trust": source.scheme.trust if isinstance(source, Told) else None,
+            **{name: getattr(source, name, None) for name in ("certainty", "answer", "waits", "facts")},
         }
         for source in known.values()
     ]

@@ -8,17 +8,18 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from ..api.models import JobState
 from ..callback import Callbacks
-from ..errors import ConfigError, ReceiverError
+from ..errors import ConfigError
 from ..events import redact_url
-from ..recall import described
 from ..registry import find_sources
 from ..settings import load
 from ..sources import find_tool
 from ..store import Job, NewJob, Store
 from ..store.ledger import DEADLINE
-from ..tracker import expected_job, new_job
+from ..tracker import expected_job
 from .events import SourceOf
+from .link import Link, linked, opened
 from .output import Json, Limit, console, moment, plain, show
 
 app = typer.Typer(name="jobs", help="What providers work on.", no_args_is_help=True)
@@ -33,7 +34,9 @@ LOOK = 0.2
 
 
 @app.command("submit")
-def submit(
+@linked(make=True)
+async def submit(
+    link: Link,
     source: SourceName,
     tool: Annotated[str, typer.Argument(metavar="TOOL", help="What to make, e.g. generate-sound-effect.")],
     parameters: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]…", help="Its parameters.")] = None,
@@ -42,9 +45,9 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Submit a job; a worker sends it off. A VALUE that is JSON is taken as that: prompt='"42"' is a text."""
-    job = new_job(find_sources(), source, tool, _pairs(parameters), metadata=_pairs(meta))
-    with_jobs(lambda store: store.jobs.add(job))
-    _go_on(job.id, wait=wait, as_json=as_json)
+    wish = {"source": source, "tool": tool, "parameters": _pairs(parameters), "metadata": _pairs(meta)}
+    job = await link.post("/jobs", wish)
+    await _go_on(link, job["id"], wait=wait, as_json=as_json)
 
 
 @app.command("track")
@@ -67,7 +70,7 @@ def track(
         )
     new = NewJob(source=source, tool=known.type if known else None, job_id=job_id, metadata=_pairs(meta))
     job: Job = with_jobs(lambda store: store.jobs.track(new))
-    _go_on(job.id, wait=wait, as_json=as_json)
+    asyncio.run(_with_link(job.id, wait=wait, as_json=as_json))
 
 
 @app.command("expect")
@@ -89,52 +92,48 @@ def expect(
 
 
 @app.command("list")
-def list_jobs(
+@linked(make=True)
+async def list_jobs(
+    link: Link,
     as_json: Json = False,
     limit: Limit = 50,
     source: SourceOf = None,
     tool: Annotated[str | None, typer.Option(help="Only this tool's, as events call it.")] = None,
-    state: Annotated[str | None, typer.Option(help="Only those in this state; `open` for all that go on.")] = None,
+    state: Annotated[JobState | None, typer.Option(help="Only in this state; `open` for all that go on.")] = None,
 ) -> None:
     """List the newest jobs."""
-
-    async def fetch(store: Store) -> list[dict[str, Any]]:
-        found = await store.jobs.recent(limit=limit, source=source, tool=tool, state=state)
-        return [await _told(store, job) for job in found]
-
+    rows = await link.rows("/jobs", limit=limit, source=source, tool=tool, state=state)
     columns = ("id", "created_at", "source", "tool", "job_id", "state", "progress", "event_id")
-    show(with_jobs(fetch), columns, as_json=as_json, empty="No jobs.")
+    show(rows, columns, as_json=as_json, empty="No jobs.")
 
 
 @app.command("show")
-def show_job(id: Id, as_json: Json = False) -> None:
+@linked(make=True)
+async def show_job(link: Link, id: Id, as_json: Json = False) -> None:
     """Show one job: how it stands, what was said along, and its outputs."""
-    _print(with_jobs(lambda store: _fetch(store, id)), as_json=as_json)
+    await _go_on(link, id, wait=False, as_json=as_json)
 
 
 @app.command("wait")
-def wait_for(id: Id, as_json: Json = False) -> None:
+@linked(make=True)
+async def wait_for(link: Link, id: Id, as_json: Json = False) -> None:
     """Wait for a job's end; exit 1 unless it succeeded."""
-    _go_on(id, wait=True, as_json=as_json)
+    await _go_on(link, id, wait=True, as_json=as_json)
 
 
 @app.command("cancel")
-def cancel(id: Id) -> None:
+@linked(make=True)
+async def cancel(link: Link, id: Id) -> None:
     """Ask for the end of a job. Its provider may finish it all the same: its event says how it ended."""
-
-    async def work(store: Store) -> None:
-        job = await _get(store, id)
-        if not await store.jobs.cancel(job.id):
-            raise ReceiverError(f"the job {job.id} has {job.state} already")
-
-    with_jobs(work)
+    await link.post(f"/jobs/{id}/cancel")
     console.print("Its end is asked for.")
 
 
 @app.command("recovered")
-def recovered(as_json: Json = False) -> None:
+@linked(make=True)
+async def recovered(link: Link, as_json: Json = False) -> None:
     """Count the ends that a webhook should have told, and that were found by asking: what webhooks lost."""
-    found: dict[str, int] = with_jobs(lambda store: store.jobs.recovered())
+    found = (await link.get("/stats", spans=1))["recovered"]
     rows = [{"source": source, "recovered": number} for source, number in sorted(found.items())]
     show(rows, ("source", "recovered"), as_json=as_json, empty="None: every webhook came.")
 
@@ -155,38 +154,31 @@ def with_jobs(work: Callable[[Store], Awaitable[Any]]) -> Any:
     return asyncio.run(opened())
 
 
-def _go_on(id: str, *, wait: bool, as_json: bool) -> None:
-    job = with_jobs(lambda store: _ended(store, id) if wait else _fetch(store, id))
+async def _with_link(id: str, *, wait: bool, as_json: bool) -> None:
+    async with opened(None, None) as link:
+        await _go_on(link, id, wait=wait, as_json=as_json)
+
+
+async def _go_on(link: Link, id: str, *, wait: bool, as_json: bool) -> None:
+    job = await _ended(link, id) if wait else await link.get(f"/jobs/{id}")
     _print(job, as_json=as_json)
     if wait and job["state"] != "succeeded":
         raise typer.Exit(1)
 
 
-async def _ended(store: Store, id: str) -> dict[str, Any]:
+async def _ended(link: Link, id: str) -> dict[str, Any]:
     """Show how a job goes on until it has ended."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=100)
-        while (job := await _get(store, id)).ended_at is None:
-            told = f"{job.state}{f' ({job.status})' if job.status else ''}"
-            progress.update(bar, description=plain(told), completed=job.progress or 0)
+        while True:
+            job: dict[str, Any] = await link.get(f"/jobs/{id}")
+            if job["ended_at"] is not None:
+                return job
+            status = f" ({job['status']})" if job["status"] else ""
+            told = job["state"] + status
+            progress.update(bar, description=plain(told), completed=job["progress"] or 0)
             await asyncio.sleep(LOOK)
-    return await _told(store, job)
-
-
-async def _get(store: Store, id: str) -> Job:
-    job = await store.jobs.get(id)
-    if job is None:
-        raise ReceiverError(f"no job has the id {id}: see `receiver jobs list`")
-    return job
-
-
-async def _fetch(store: Store, id: str) -> dict[str, Any]:
-    return await _told(store, await _get(store, id))
-
-
-async def _told(store: Store, job: Job) -> dict[str, Any]:
-    return await described(store, job, find_sources(load().providers))
 
 
 def _print(job: dict[str, Any], *, as_json: bool) -> None:

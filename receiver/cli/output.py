@@ -1,7 +1,6 @@
 """What the commands print: tables for people, one JSON object a line for programs."""
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..events import seconds
+from ..retention import seconds_of
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
@@ -41,15 +41,26 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
     for column in columns:
         table.add_column(column.removesuffix("_at").replace("_", " "), overflow="fold", no_wrap=column == "id")
     for row in rows:
-        table.add_row(*(_cell(column, row[column]) for column in columns))
+        table.add_row(*(cell(column, row[column]) for column in columns))
     console.print(table)
+
+
+def attempts(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print the attempts of a run."""
+    for one in rows:
+        took = one["finished_at"] - one["started_at"]
+        error = f": {plain(one['error'])}" if one["error"] else ""
+        line = f"  attempt {one['number']} {one['outcome']} after {took:.3f} s{error}"
+        console.print(line, highlight=False, soft_wrap=True)
+        for noted in (one["note"] or "").splitlines():
+            console.print(f"    {plain(noted)}", highlight=False, soft_wrap=True)
 
 
 def ago(age: str | None, *, now: Callable[[], float] = time.time) -> float | None:
     """Return the moment, Unix seconds, that lies an age like `"90s"`, `"15m"`, `"36h"` or `"7d"` back."""
     if age is None:
         return None
-    length = _length(age)
+    length = seconds_of(age)
     if length is None:
         raise typer.BadParameter(f"{age!r} is not an age: write 90s, 15m, 36h or 7d")
     return now() - length
@@ -57,7 +68,7 @@ def ago(age: str | None, *, now: Callable[[], float] = time.time) -> float | Non
 
 def ahead(text: str, *, now: Callable[[], float] = time.time) -> float:
     """Return the moment, Unix seconds, of a time like `"2026-12-01T08:00Z"`, or of `"36h"` from now."""
-    length = _length(text)
+    length = seconds_of(text)
     if length is not None:
         return now() + length
     found = seconds(text) if "T" in text else None  # a bare number may be meant as anything
@@ -66,24 +77,20 @@ def ahead(text: str, *, now: Callable[[], float] = time.time) -> float:
     return found
 
 
-def _length(text: str) -> int | None:
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else None
-
-
 def moment(seconds: float | None) -> str:
     """Return Unix seconds as a UTC time for people."""
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _cell(column: str, value: object) -> str:
+def cell(column: str, value: object) -> str:
+    """Return a value as text for people."""
     if value is None:
         return ""
     if column.endswith(("_at", "_from", "_until")) and isinstance(value, int | float):
         return moment(value)
     if isinstance(value, list | tuple):
-        return ", ".join(plain(str(item)) for item in value)
-    return plain(str(value))
+        value = ", ".join(str(item) for item in value)
+    return plain(str(value)).replace("\n", " ")  # a line is a row
 
 
 def plain(text: str) -> str:

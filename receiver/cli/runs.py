@@ -1,41 +1,87 @@
 """The commands about runs."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Literal
 
 import typer
 
-from ..store import Filter
-from .events import DryRun, JobId, Since, SourceOf, with_store
-from .output import Json, Limit, ago, console, show
+from .bulk import bulk
+from .events import DryRun, Follow, Id, JobId, Since, SourceOf
+from .follow import follow
+from .link import Link, linked
+from .output import Json, Limit, ago, attempts, console, plain, show
 
 app = typer.Typer(name="runs", help="Handlers on events.", no_args_is_help=True)
 
+State = Annotated[Literal["waiting", "running", "done", "failed"] | None, typer.Option(help="Only in this state.")]
+HandlerName = Annotated[str | None, typer.Option("--handler", help="Only this handler's.")]
+
+COLUMNS = ("id", "created_at", "handler", "state", "attempt", "event_id", "job_id", "error")
+
 
 @app.command("list")
-def list_runs(
+@linked()
+async def list_runs(
+    link: Link,
     as_json: Json = False,
     limit: Limit = 50,
-    state: Annotated[str | None, typer.Option(help="Only waiting, running, done or failed ones.")] = None,
+    state: State = None,
+    handler: HandlerName = None,
+    event: Annotated[str | None, typer.Option(help="Only this event's.")] = None,
+    following: Follow = False,
 ) -> None:
-    """List the newest runs."""
-    rows = with_store(lambda store: store.runs.recent(state=state, limit=limit))
-    columns = ("id", "created_at", "handler", "state", "attempt", "event_id", "job_id", "error")
-    show(rows, columns, as_json=as_json, empty="No runs.")
+    """List runs, failed ones first; with --follow, the newest of each state and every change among them."""
+    meant = {"handler": handler, "event_id": event}
+    if following:
+        states = (state,) if state else ("waiting", "running", "done", "failed")
+        listings = [lambda one=one: link.pages("/runs", state=one, limit=limit, **meant) for one in states]
+        await follow(listings, COLUMNS, limit=limit, as_json=as_json)
+        return
+    show(await link.rows("/runs", limit=limit, state=state, **meant), COLUMNS, as_json=as_json, empty="No runs.")
+
+
+@app.command("show")
+@linked()
+async def show_run(link: Link, id: Id, as_json: Json = False) -> None:
+    """Show one run with its attempts."""
+    run = await link.get(f"/runs/{id}")
+    if as_json:
+        typer.echo(json.dumps(run))
+        return
+    for name in ("id", "handler", "state", "event_id", "source", "type", "job_id", "error"):
+        if run[name] is not None:
+            console.print(f"[bold]{name:<12}[/]{plain(str(run[name]))}", highlight=False, soft_wrap=True)
+    attempts(run["attempts"])
 
 
 @app.command("retry")
-def retry_runs(
-    handler: Annotated[str | None, typer.Option(help="Only this handler's.")] = None,
+@linked()
+async def retry_runs(
+    link: Link,
+    id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One run; without it, failed ones.")] = None,
+    handler: HandlerName = None,
     source: SourceOf = None,
     job: JobId = None,
     since: Since = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Let failed runs start again, with all their attempts."""
-    meant = Filter(source=source, job_id=job, since=ago(since))
-    if dry_run:
-        count = with_store(lambda store: store.replays.failed(meant, handler=handler))
-        console.print(f"{count} failed runs would start again.")
+    """Let a run that has ended start again, or all failed ones that match, with all their attempts."""
+    if id:
+        run = await link.post(f"/runs/{id}/retry") if not dry_run else await link.get(f"/runs/{id}")
+        console.print(f"{plain(run['handler'])} {'would start' if dry_run else 'starts'} again.", highlight=False)
         return
-    count = with_store(lambda store: store.replays.retry_failed(meant, handler=handler))
-    console.print(f"{count} failed runs start again.")
+    body = {"handler": handler, "events": {"source": source, "job_id": job, "since": ago(since)}}
+    count = await bulk(link, "/runs/retry", {**body, "dry_run": True}, "counting", "runs")
+    if dry_run:
+        console.print(f"{count['runs']} failed runs would start again.")
+        return
+    done = await bulk(link, "/runs/retry", body, "retrying", "runs", total=count["runs"])
+    console.print(f"{done['runs']} failed runs start again.")
+
+
+@app.command("give-up")
+@linked()
+async def give_up(link: Link, id: Id) -> None:
+    """Let a run that waits fail for good."""
+    run = await link.post(f"/runs/{id}/give-up")
+    console.print(f"{plain(run['handler'])} has given up.", highlight=False)

@@ -74,8 +74,8 @@ class Handlers:
             query = select(handlers).where(handlers.c.seen_at >= since).order_by(handlers.c.name)
             return [Reported.of(row) for row in (await connection.execute(query)).mappings()]
 
-    async def list(self) -> list[dict[str, Any]]:
-        """Return every handler that is known, by name: those workers told of, and others that have runs to go.
+    async def list(self, also: Sequence[Reported] = ()) -> list[dict[str, Any]]:
+        """Return every handler that is known, by name: those workers told of, `also` these, and others that have runs.
 
         `there` says whether a worker runs it now; `failed` counts up to COUNTED in all; `latency` has the
         percentiles of its successes among the last JUDGED_BY of all handlers, None without one.
@@ -99,10 +99,11 @@ class Handlers:
             seconds: dict[str, list[float]] = {}
             for name, one in await connection.execute(took):
                 seconds.setdefault(name, []).append(one)
+        here = {one.name: one for one in also}
         return [
             {
                 "name": name,
-                **_told(told.get(name), now),
+                **(_told(told.get(name), now) if name in told or name not in here else _untold(here[name])),
                 "paused_at": paused.get(name),
                 "waiting": due.get(name, (0, 0))[0],
                 "overdue": max(0.0, now - due[name][1]) if name in due else 0.0,
@@ -110,7 +111,7 @@ class Handlers:
                 "failed": lost.get(name, 0),
                 "latency": percentiles(seconds.get(name, [])),
             }
-            for name in sorted({*told, *paused, *due, *busy, *lost})
+            for name in sorted({*told, *here, *paused, *due, *busy, *lost})
         ]
 
 
@@ -125,6 +126,10 @@ def percentiles(values: Sequence[float]) -> dict[str, float] | None:
 
 def _row(one: Reported) -> dict[str, Any]:
     return asdict(one) | {"events": json.dumps(one.events), "ordered": int(one.ordered), "captures": int(one.captures)}
+
+
+def _untold(one: Reported) -> dict[str, Any]:
+    return asdict(one) | {"there": False, "seen_at": None, "events": list(one.events)}
 
 
 def _told(row: RowMapping | None, now: float) -> dict[str, Any]:

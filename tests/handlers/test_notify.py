@@ -3,6 +3,7 @@
 import asyncio
 import email.policy
 import json
+import logging
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,12 +14,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import structlog
 from aiosmtpd.smtp import SMTP
 from pydantic import SecretStr, ValidationError
 
 from handlers import notify as module
 from handlers.notify import Notify, notifier, notify, quiet_left, words
-from receiver import JobError, Retry
+from receiver import JobError, Retry, logs
 from receiver.config import Config
 from receiver.errors import ConfigError
 from receiver.registry import _options, find_handlers
@@ -270,6 +272,26 @@ async def test_a_service_that_is_not_there_is_tried_again_and_its_url_is_not_tol
     with pytest.raises(Retry) as told:
         await notifier(options(gone, burst=0))(event(), context())
     assert "hush" not in str(told.value) + caplog.text
+
+
+async def test_the_token_in_a_target_s_url_is_not_logged_however_much_is(
+    service: Service, event: Make, context: Make, options: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    kept = root.handlers[:], root.level
+    logs.configure(format="json", level="debug")
+    try:
+        handle = notifier(options(service, burst=0))
+        await handle(event(), context())
+        service.status = 500
+        with pytest.raises(Retry):
+            await handle(event(), context())
+    finally:
+        root.handlers[:], root.level = kept
+        structlog.reset_defaults()
+    told = capsys.readouterr().err
+    assert "500" in told  # why it failed
+    assert "hush" not in told
 
 
 # Quiet hours

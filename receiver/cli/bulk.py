@@ -1,0 +1,30 @@
+"""Work on many, with a bar: the API does it piece by piece."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .link import Link
+
+_COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+
+async def bulk(
+    link: Link, path: str, body: Mapping[str, Any], doing: str, counted: str, *, total: int | None = None
+) -> dict[str, int]:
+    """Post a body again and again until all is done; return the sums of the answers."""
+    sums: Counter[str] = Counter()
+    cursor: str | None = None
+    console = Console(stderr=True)
+    with Progress(*_COLUMNS, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(doing, total=total)
+        while True:
+            answer = await link.post(path, {**body, "cursor": cursor})
+            cursor = answer.pop("next")
+            sums.update(answer)
+            progress.update(bar, completed=sums[counted])
+            if cursor is None:
+                return dict(sums)
