@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import acks, history, latency, memory, runs, scale, tracking, verdicts
+from . import acks, history, latency, memory, runs, scale, search, tracking, verdicts
 from .bench import Bench
 from .report import ROWS, Result, machine, markdown, table
 
@@ -43,6 +43,8 @@ def measure(bench: Bench, wanted: list[str]) -> list[Result]:
     for name, work in alone.items():
         if name in results:
             work(bench, results[name])
+    if found := {name: results[name] for name in ("search", "listing") if name in results}:
+        search.measure(bench, found)
     return list(results.values())
 
 

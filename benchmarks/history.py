@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from receiver.ids import first_id
 from receiver.store import Claimed, Finished, Store
 
 from . import checks
@@ -104,7 +105,7 @@ def build(path: Path, *, events: int, waiting: int) -> Path:
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-1000000", "foreign_keys=OFF"):
         database.execute(f"PRAGMA {pragma}")
     database.executemany(
-        f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", _events(events)
+        f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", rows(events)
     )
     database.execute(
         "INSERT INTO runs (id, event_id, handler, state, due_at, attempt, token, created_at, started_at, finished_at) "
@@ -125,12 +126,13 @@ def build(path: Path, *, events: int, waiting: int) -> Path:
     return path
 
 
-def _events(count: int) -> Iterator[tuple[object, ...]]:
+def rows(count: int) -> Iterator[tuple[object, ...]]:
+    """Yield events, one every tenth of a second, the last of them now."""
     now = time.time()
     for number in range(count):
         key = number - 10**9  # long before the deliveries that are sent
         at = now - (count - number) / 10
         yield (
-            f"evt_{number:032x}", "videogen", "dispatched", "tool_execution.succeeded", "job.succeeded", job_id(key),
+            first_id("evt", at), "videogen", "dispatched", "tool_execution.succeeded", "job.succeeded", job_id(key),
             "GENERATE_AVATAR", "webhook", at, at, message_id(key), f"{job_id(key)}:succeeded", HEADERS, body(key),
         )  # fmt: skip

@@ -115,6 +115,22 @@ ROWS = (
         most=True,
         unit=" %",
     ),
+    Row(
+        name="search",
+        what="events found by text in the body or by job, 1,000,000 of them stored: an API request's p95",
+        must=300,
+        aim=150,
+        most=True,
+        unit=" ms",
+    ),
+    Row(
+        name="listing",
+        what="the same for listings of events, runs, refusals, jobs, handlers and counts",
+        must=100,
+        aim=50,
+        most=True,
+        unit=" ms",
+    ),
 )
 
 
