@@ -238,16 +238,19 @@ def _summary(jobs: list[Shown], folder: Path, *, recovered: Mapping[str, int], v
     """Print what became of the jobs; return whether all ended well, with their files, and were forwarded."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("job", "its end", "handlers", "forwarded", "file"):
-        table.add_column(column, no_wrap=True)
+        # On a narrow terminal the others give way: they were told line by line before.
+        table.add_column(column, no_wrap=True, min_width=9)
     files = {one.job.id: _files(one.job, folder) for one in jobs}
     for one in jobs:
         sizes = [f"{file.suffix.removeprefix('.')}, {file.stat().st_size:,} bytes" for file in files[one.job.id]]
         handlers = ", ".join(name for name in one.handlers if name != "forward")
-        taken = "verified" if one.job.event_id in verified else "no"
-        table.add_row(one.name, one.told, handlers, taken, "\n".join(sizes) or "none")
+        judged = "verified" if one.job.event_id in verified else "no"
+        table.add_row(one.name, one.told, handlers, judged, "\n".join(sizes) or "none")
     console.print()
     console.print(table)
     console.print()
+    taken = sum(one.job.event_id in verified for one in jobs)
+    console.print(f"Forwarded to a service that verified them: {taken} of {len(jobs)}.", highlight=False)
     lost = ", ".join(f"{number} at {source}" for source, number in recovered.items()) or "none"
     console.print(f"Webhooks that never came, and were asked for instead: {lost}.", highlight=False)
     for file in (file for found in files.values() for file in found):

@@ -145,7 +145,7 @@ class Inbox:
             road="webhook",
             received_at=received_at,
             occurred_at=received_at if reading.occurred_at is None else reading.occurred_at,
-            expires_at=reading.expires_at,
+            expires_at=reading.expires_at if reading.lifetime is None else received_at + reading.lifetime,
             message_id=message_id,
             fact=reading.fact,
             reason=reason,

@@ -32,6 +32,7 @@ def test_the_demo_shows_all_providers_a_chain_and_a_lost_webhook(tmp_path):
         assert f"← {told}" in ended.stdout
     forwarded = re.findall(r"(download, log, talking_avatar|download, log) +(verified|no) ", ended.stdout)
     assert [verdict for _, verdict in forwarded] == ["verified"] * 7
+    assert "Forwarded to a service that verified them: 7 of 7." in ended.stdout
     assert "Webhooks that never came, and were asked for instead: 1 at videogen." in ended.stdout
     files = list((tmp_path / "demo" / "files").glob("**/*"))
     assert sorted(path.suffix for path in files if path.suffix != ".json") == [".mp4"] * 3 + [".wav"] * 4
