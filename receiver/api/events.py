@@ -97,8 +97,9 @@ class EventCalls:
         row = await self._store.events.get(said.id)
         if row is None:
             raise Problem(404, "no event has this id")
-        if row["state"] == "quarantined":
-            raise Problem(409, "this event is in quarantine: no handler could read it")
+        if row["state"] in ("quarantined", "erased"):
+            told = {"quarantined": "in quarantine", "erased": "erased"}[row["state"]]
+            raise Problem(409, f"this event is {told}: no handler could read it")
         done = await replay(self._store, Filter(id=said.id), handlers, dry_run=said.body.dry_run)
         return {"events": done.events, "runs": done.runs, "next": None}
 

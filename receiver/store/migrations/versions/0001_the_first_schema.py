@@ -81,9 +81,12 @@ def upgrade() -> None:
         sa.Column("message_id", sa.Text(), nullable=True),
         sa.Column("fact", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("trace", sa.Text(), nullable=True),
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.CheckConstraint("state IN ('waiting', 'dispatched', 'conflicting', 'quarantined')", name="events_state"),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'dispatched', 'conflicting', 'quarantined', 'erased')", name="events_state"
+        ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("source", "fact", name="events_fact"),
         sa.UniqueConstraint("source", "message_id", name="events_message"),
