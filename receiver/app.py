@@ -27,6 +27,7 @@ from .registry import find_sources, webhook_sources
 from .settings import Settings
 from .store import Store
 from .supervisor import Supervisor
+from .tracing import Tracing
 from .writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -45,7 +46,14 @@ class Door:
     that must not be used is one such case.
     """
 
-    def __init__(self, settings: Settings, *, dispatch: bool = True, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        dispatch: bool = True,
+        clock: Callable[[], float] = time.time,
+        tracing: Tracing | None = None,
+    ) -> None:
         if platform := settings.throwaway_disk():
             raise ConfigError(
                 f"{platform} is set: on this platform the disk with {settings.sqlite_path} is lost at each deploy, and "
@@ -67,6 +75,7 @@ class Door:
             clock=clock,
             servers=key_servers(sources, self._http) if self._http else {},
         )
+        self._tracing = tracing or Tracing.of(settings)
         callbacks = Callbacks(settings.secret_keys, settings.public_url)
         self._inbox = Inbox(
             sources=sources,
@@ -77,6 +86,7 @@ class Door:
             clock=clock,
             max_body=settings.max_body,
             body_timeout=settings.body_timeout,
+            tracing=self._tracing,
         )
         self._settings = settings
         self._metrics = Metrics(
@@ -147,6 +157,8 @@ class Door:
             if self._http:
                 await self._http.aclose()
             await self._store.close()
+            if self._tracing is not None:
+                await self._tracing.close()
 
     def _wake(self) -> None:
         self._supervisor.wake()

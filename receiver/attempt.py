@@ -1,13 +1,12 @@
 """One attempt: a handler is called within its time, and whatever it does becomes an outcome."""
 
 import asyncio
+import contextvars
 import inspect
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import structlog
 
 from .context import Context
 from .errors import GiveUp, Retry
@@ -65,13 +64,9 @@ class Calls:
             return
         # A pool of its own: a hanging function takes no thread from other handlers, and threads cannot be killed.
         pool = self._threads.setdefault(handler.name, ThreadPoolExecutor(handler.concurrency, handler.name))
-        copied = structlog.contextvars.get_contextvars()
-
-        def call() -> object:
-            with structlog.contextvars.bound_contextvars(**copied):
-                return handler.function(event, context)
-
-        result = await asyncio.get_running_loop().run_in_executor(pool, call)
+        # What is said here of the run, for logs and traces, is said in the thread too.
+        here = contextvars.copy_context()
+        result = await asyncio.get_running_loop().run_in_executor(pool, here.run, handler.function, event, context)
         if inspect.isawaitable(result):  # a plain function around an async one
             await result
 

@@ -26,7 +26,7 @@ from .errors import ConfigError
 FILE = Path("receiver.toml")
 
 #: What may stand at the top of the file.
-SECTIONS = ("handlers", "alarms")
+SECTIONS = ("handlers", "alarms", "retention")
 
 Model = TypeVar("Model", bound=BaseModel)
 Keys = tuple[str | int, ...]

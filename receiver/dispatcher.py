@@ -16,6 +16,7 @@ from .events import Event
 from .lane import AHEAD, Lane, Place, Places
 from .registry import Handler
 from .store import MATCHED, Claimed, Finished, Store
+from .tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,9 @@ class Dispatcher:
         lease: float,
         grace: float,
         roll: Callable[[], float] = random.random,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._store = store
         self._handlers = {handler.name: handler for handler in handlers}
         self._event_of = event_of
@@ -145,7 +148,14 @@ class Dispatcher:
             return 1.0 + self._roll()
         for late in turn.lost:
             meters.ATTEMPTS.add(late.run.handler, "lost")
-            log.warning("lease_lost", run=late.run.id, handler=late.run.handler, outcome=late.outcome)
+            log.warning(
+                "lease_lost",
+                run_id=late.run.id,
+                event_id=late.run.event["id"],
+                job_id=late.run.event["job_id"],
+                handler=late.run.handler,
+                outcome=late.outcome,
+            )
         for claimed in turn.claimed:
             self._start(claimed)
         if turn.more:
@@ -205,7 +215,7 @@ class Dispatcher:
             event_id=claimed.event["id"], run_id=claimed.id, handler=handler.name, job_id=claimed.event["job_id"]
         ):
             began = time.monotonic()
-            ended = await self._ended_how(handler, claimed)
+            ended = await self._traced(handler, claimed)
             seconds = time.monotonic() - began
             _tell(ended, claimed, seconds=seconds)
         meters.ATTEMPTS.add(handler.name, ended.outcome)
@@ -225,6 +235,18 @@ class Dispatcher:
                 jobs=ended.jobs,
             )
         )
+
+    async def _traced(self, handler: Handler, claimed: Claimed) -> Ended:
+        if self._tracing is None:
+            return await self._ended_how(handler, claimed)
+        event = claimed.event
+        about = {"event_id": event["id"], "job_id": event["job_id"], "source": event["source"], "type": event["type"]}
+        with self._tracing.run(
+            event["trace"], handler=handler.name, run_id=claimed.id, attempt=claimed.attempt, **about
+        ):
+            ended = await self._ended_how(handler, claimed)
+            self._tracing.tell(outcome=ended.outcome, wrong=None if ended.outcome == "done" else ended.outcome)
+            return ended
 
     async def _ended_how(self, handler: Handler, claimed: Claimed) -> Ended:
         last = claimed.attempt > handler.retries

@@ -107,6 +107,7 @@ class Reading:
     tool: str | None = None
     outputs: tuple[Output, ...] = ()
     expires_at: float | None = None  #: when the first of the outputs' URLs stops working
+    lifetime: float | None = None  #: or else for how many seconds they work from when they were told
     error: JobError | None = None
     fact: str | None = None  #: the same for every telling of one fact about one thing; None if unknown
     data: Any = None

@@ -20,8 +20,10 @@ from .errors import BadSignature, Refused, TooLarge, Unavailable, UnknownSource,
 from .events import Reading
 from .flood import ClockWatch, Sampler
 from .keyring import Keyring
+from .logs import scrub
 from .sources import HintingSource, WebhookSource
 from .store import Arrival, Hints, Refusal, headers_text
+from .tracing import Tracing
 from .writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,7 @@ class Inbox:
         clock: Callable[[], float],
         max_body: int,
         body_timeout: float,
+        tracing: Tracing | None = None,
     ) -> None:
         self._sources = sources
         self._keyring = keyring
@@ -62,11 +65,20 @@ class Inbox:
         self._clock = clock
         self._max_body = max_body
         self._body_timeout = body_timeout
+        self._tracing = tracing
         self._sampler = Sampler()
         self.clock_watch = ClockWatch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one delivery."""
+        if self._tracing is None:
+            await self._deliver(scope, receive, send)
+            return
+        source = scope["path_params"]["source"]
+        with self._tracing.delivery(source if source in self._sources else "unknown", scope["headers"]):
+            await self._deliver(scope, receive, send)
+
+    async def _deliver(self, scope: Scope, receive: Receive, send: Send) -> None:
         name: str = scope["path_params"]["source"]
         token: str | None = scope["path_params"]["token"]
         received_at, began = self._clock(), time.perf_counter()
@@ -145,18 +157,21 @@ class Inbox:
             road="webhook",
             received_at=received_at,
             occurred_at=received_at if reading.occurred_at is None else reading.occurred_at,
-            expires_at=reading.expires_at,
+            expires_at=reading.expires_at if reading.lifetime is None else received_at + reading.lifetime,
             message_id=message_id,
             fact=reading.fact,
             reason=reason,
             headers=headers_text(scope["headers"]),
             body=body,
             sender=_sender(scope),
+            trace=None if self._tracing is None else self._tracing.here(),
         )
 
     async def _stored(self, arrival: Arrival) -> bytes:
         added = await self._writer.add(arrival)
         meters.DELIVERIES.add(arrival.source, added.status if arrival.reason is None else "quarantined")
+        if self._tracing is not None:
+            self._tracing.tell(event_id=added.event_id, verdict=added.status)
         return b'{"event": "%b", "status": "%b"}' % (added.event_id.encode(), added.status.encode())
 
     async def _hinted(
@@ -213,10 +228,12 @@ class Inbox:
         known = name if name in self._sources else "unknown"
         meters.DELIVERIES.add(known, "refused")
         meters.REFUSED.add(known, refused.reason)
+        if self._tracing is not None:
+            self._tracing.tell(wrong=refused.reason)
         unlisted = self._sampler.take(received_at)
         if unlisted is None:
             return
-        log.warning("refused", source=name[:64], reason=refused.reason, status=refused.status, unlisted=unlisted)
+        log.warning("refused", source=scrub(name)[:64], reason=refused.reason, status=refused.status, unlisted=unlisted)
         self._writer.note(
             Refusal(
                 source=name[:64],

@@ -66,6 +66,7 @@ def create_client(
     timeout: float = 30,
     resolve: Resolve | None = None,
     tls: ssl.SSLContext | None = None,
+    around: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = lambda transport: transport,
 ) -> httpx.AsyncClient:
     """Return a client that speaks https with public addresses, and anything HTTP with those in `allow`.
 
@@ -73,13 +74,13 @@ def create_client(
     each read and write, not for a whole answer. An answer that is not streamed has 16 MiB at most, and is there
     within five minutes; else ReadError or ReadTimeout is raised. Up to three redirects are followed, cookies
     are not kept, the environment's proxies are not used. `resolve` finds a host's addresses and `tls` checks
-    certificates; without them, the system and the usual authorities do.
+    certificates; without them, the system and the usual authorities do. `around` is put around the transport.
 
     Requests raise AddressRefused beside httpx's own errors. Raises ConfigError if `allow` makes no sense.
     """
     inside = _Inside.parse(allow)
     return _Client(
-        transport=_Guard(inside, resolve or _addresses_of, tls or httpx.create_ssl_context(trust_env=False)),
+        transport=around(_Guard(inside, resolve or _addresses_of, tls or httpx.create_ssl_context(trust_env=False))),
         timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
         follow_redirects=True,
         max_redirects=REDIRECTS,

@@ -36,6 +36,7 @@ Trust = Literal["body", "id", "sender", "nothing"]
 MOST_SIGNATURES = 16
 
 _is_timestamp = re.compile(rb"[0-9]{1,12}").fullmatch
+_is_timestamp_ms = re.compile(rb"[0-9]{1,15}").fullmatch
 _is_id = re.compile(rb"[\x21-\x7e]{1,256}").fullmatch
 _TOKEN = re.compile(r"\{([^{}]+)\}")
 
@@ -71,6 +72,7 @@ class Scheme:
     label: str = ""  #: the prefix, the field or the label in the list; others are passed over
     encoding: Literal["hex", "base64"] = "hex"
     stamp: str | None = None  #: the header of the timestamp; with `fields` it is the field `t` of the signature
+    unit: Literal["s", "ms"] = "s"  #: of the timestamp
     past: float = TOLERANCE  #: seconds that a timestamp may be old
     future: float = TOLERANCE  #: seconds that it may be ahead
     id: str | None = None  #: the header of the message id; only a signed one counts
@@ -121,6 +123,7 @@ def _signed(scheme: Scheme, content: Content) -> Verify:
     header, id_name, stamp_name = scheme.header.encode(), (scheme.id or "").encode(), (scheme.stamp or "").encode()
     stamped = bool(stamp_name) or scheme.container == "fields"
     past, future = -scheme.past, scheme.future
+    is_timestamp, seconds = (_is_timestamp, int) if scheme.unit == "s" else (_is_timestamp_ms, _seconds_of_ms)
     split, judge = _CONTAINERS[scheme.container](scheme.label.encode()), _JUDGES[scheme.kind](scheme, content)
 
     def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
@@ -134,9 +137,9 @@ def _signed(scheme: Scheme, content: Content) -> Verify:
         if stamped:
             if stamp_name:
                 stamp = found[stamp_name]
-            if not _is_timestamp(stamp):
+            if not is_timestamp(stamp):
                 raise BadSignature("malformed-timestamp")
-            skew = int(stamp) - now
+            skew = seconds(stamp) - now
         if not (keys and all(keys)):
             keys = _usable(keys, skew)
         # The signature is judged before the clock, so that a stale delivery that is genuine can be told
@@ -149,6 +152,10 @@ def _signed(scheme: Scheme, content: Content) -> Verify:
         return message.decode("ascii") if id_name else "sha256:" + hashlib.sha256(body).hexdigest()
 
     return verify
+
+
+def _seconds_of_ms(stamp: bytes) -> float:
+    return int(stamp) / 1000
 
 
 def _deciding(names: frozenset[bytes], headers: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -140,6 +140,12 @@ class Settings(BaseSettings):
         description="Port of its own for `/metrics`, without the token; also for `receiver worker`. Off if not set.",
     )
     metrics_host: str = Field("127.0.0.1", description="Address of that port. Whoever reaches it reads the metrics.")
+    otlp_url: str | None = Field(
+        None,
+        repr=False,
+        description="Where traces go, by OTLP over HTTP: `http://127.0.0.1:4318/v1/traces`. Needs the extra `otel`, "
+        "which understands the usual `OTEL_…` variables too.",
+    )
     handlers: Listed = Field(
         ("handlers",), description="Folders and modules with handlers, separated by commas. Plugins are found anyway."
     )
@@ -236,6 +242,17 @@ class Settings(BaseSettings):
         """The keys of the vault, newest first."""
         text = self.secret_key.get_secret_value() if self.secret_key else ""
         return tuple(key.strip() for key in text.split(",") if key.strip())
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Everything here that must never be told."""
+        url = urlsplit(self.database_url)
+        found = [*self.secret_keys, unquote(url.password or ""), url.password or ""]
+        found += [self.admin_token.get_secret_value()] if self.admin_token else []
+        for provider in self.providers.values():
+            found += [provider.api_key.get_secret_value()] if provider.api_key else []
+            found += [secret.strip() for secret in provider.webhook_secrets]
+        return tuple(filter(None, found))
 
     def provider(self, name: str) -> Provider:
         """Return what is set for a provider; empty if nothing is."""

@@ -373,7 +373,7 @@ class Tracker:
             road=road,
             received_at=self._now,
             occurred_at=self._now if reading.occurred_at is None else reading.occurred_at,
-            expires_at=reading.expires_at,
+            expires_at=reading.expires_at if reading.lifetime is None else self._now + reading.lifetime,
             fact=f"{provider_id}:{standing}",
             headers="",
             body=body,

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import httpx
 import structlog
 import uvloop
 from prometheus_client.core import Metric
@@ -28,10 +29,12 @@ from .metrics import families, own_port
 from .outbound import create_client
 from .recall import event_of
 from .registry import Handler, find_handlers, find_sources
+from .retention import Ages, Pruner
 from .settings import Settings
 from .shared import Shared
 from .sources import Source
 from .store import REPORT, Claimed, NewJob, Reported, Store
+from .tracing import Tracing
 from .tracker import Tracker, new_job
 
 log = structlog.get_logger(__name__)
@@ -66,8 +69,11 @@ def worker_name() -> str:
 async def _work(settings: Settings, *, name: str, after: str | None, supervised: bool, pipe: int | None) -> None:
     config = read(settings.config)
     handlers, rules = find_handlers(settings.handlers, config), Rules.of(config)
+    ages = config.table("retention", Ages)
     store = Store(settings.database_url)
-    async with create_client(allow=settings.outbound_allow) as http, _metered(settings, pipe):
+    tracing = Tracing.of(settings)
+    around = tracing.around if tracing else _as_it_is
+    async with create_client(allow=settings.outbound_allow, around=around) as http, _metered(settings, pipe):
         sources = find_sources(settings.providers)
         shared = Shared()
         desk = Desk(
@@ -87,6 +93,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             concurrency=settings.concurrency,
             lease=settings.lease,
             grace=settings.grace,
+            tracing=tracing,
         )
         loop = asyncio.get_running_loop()
         for stop in (signal.SIGTERM, signal.SIGINT):
@@ -110,6 +117,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                 store.wakeups.follow(dispatcher.wake),
                 _guard(limit),
                 _report(store, handlers, name),
+                Pruner(store=store, ages=ages).run(),
                 watchman.run(),
             )
             beside = [asyncio.create_task(work) for work in works]
@@ -129,7 +137,13 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                 await shared.close()
         finally:
             await store.close()
+            if tracing is not None:
+                await tracing.close()
     log.info("worker_stopped", worker=name)
+
+
+def _as_it_is(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
+    return transport
 
 
 async def _report(store: Store, handlers: Sequence[Handler], worker: str) -> None:

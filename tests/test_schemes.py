@@ -308,6 +308,14 @@ def test_hexadecimal_may_be_written_in_capitals(name):
     assert check(name, signature_changed(name, capital))
 
 
+def test_a_timestamp_in_milliseconds_is_judged_in_seconds():
+    scheme = Scheme(kind="hmac", header="x", template="{ts}.{body}", stamp="t", unit="ms")
+    headers = pairs({"t": "1700000000999", "x": hmac.new(KEY, b"1700000000999." + BODY, hashlib.sha256).hexdigest()})
+    assert scheme.verify(headers, BODY, keys=[KEY], now=T0 + 300.9)
+    with pytest.raises(BadSignature, match="stale-timestamp"):
+        scheme.verify(headers, BODY, keys=[KEY], now=T0 + 301.5)
+
+
 def test_two_timestamps_in_one_header_are_refused():
     assert refused("mux", {"mux-signature": f"t=1700000000,t=1700000001,v1={TS_BODY}"}) == "malformed-timestamp"
 

@@ -47,7 +47,7 @@ class EventsMeant(Asked):
     kind: Literal["job.succeeded", "job.failed", "job.cancelled"] | None = None
     job_id: Word | None = None
     tool: Word | None = None
-    state: Literal["waiting", "dispatched", "conflicting", "quarantined"] | None = None
+    state: Literal["waiting", "dispatched", "conflicting", "quarantined", "erased"] | None = None
     road: Literal["webhook", "poll", "reconcile", "import", "emulator"] | None = None
     since: Moment | None = Field(None, description="Received then or later.")
     until: Moment | None = Field(None, description="Received before.")

@@ -68,7 +68,8 @@ async def list_events(
     kind: Kind = None,
     tool: Tool = None,
     state: Annotated[
-        Literal["waiting", "dispatched", "conflicting", "quarantined"] | None, typer.Option(help="Only in this state.")
+        Literal["waiting", "dispatched", "conflicting", "quarantined", "erased"] | None,
+        typer.Option(help="Only in this state."),
     ] = None,
     text: Text = None,
     since: Since = None,

@@ -15,8 +15,7 @@ from ..events import Event, redact
 from ..logs import configure
 from ..registry import Handler, find_configurable, find_handlers, find_sources
 from ..settings import Settings, load
-from ..sources import Source, WebhookSource
-from ..sources.profile import Profile
+from ..sources import Source, Told, WebhookSource
 from ..sources.profiles import PROFILES
 from .events import configured_handlers
 from .link import Link, linked
@@ -184,12 +183,9 @@ def sources(as_json: Json = False) -> None:
             "api_key": "set" if settings.provider(source.name).api_key else "not set",
             "events": len(source.events) if isinstance(source, WebhookSource) else 0,
             "tools": len(source.tools),
-            "scheme": source.scheme.kind if isinstance(source, Profile) else None,
-            "trust": source.scheme.trust if isinstance(source, Profile) else None,
-            "certainty": source.certainty if isinstance(source, Profile) else None,
-            "answer": source.answer if isinstance(source, Profile) else None,
-            "waits": source.waits if isinstance(source, Profile) else None,
-            "facts": source.facts if isinstance(source, Profile) else None,
+            "scheme": source.scheme.kind if isinstance(source, Told) else None,
+            "trust": source.scheme.trust if isinstance(source, Told) else None,
+            **{name: getattr(source, name, None) for name in ("certainty", "answer", "waits", "facts")},
         }
         for source in known.values()
     ]

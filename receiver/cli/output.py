@@ -1,7 +1,6 @@
 """What the commands print: tables for people, one JSON object a line for programs."""
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..events import seconds
+from ..retention import seconds_of
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
@@ -60,7 +60,7 @@ def ago(age: str | None, *, now: Callable[[], float] = time.time) -> float | Non
     """Return the moment, Unix seconds, that lies an age like `"90s"`, `"15m"`, `"36h"` or `"7d"` back."""
     if age is None:
         return None
-    length = _length(age)
+    length = seconds_of(age)
     if length is None:
         raise typer.BadParameter(f"{age!r} is not an age: write 90s, 15m, 36h or 7d")
     return now() - length
@@ -68,18 +68,13 @@ def ago(age: str | None, *, now: Callable[[], float] = time.time) -> float | Non
 
 def ahead(text: str, *, now: Callable[[], float] = time.time) -> float:
     """Return the moment, Unix seconds, of a time like `"2026-12-01T08:00Z"`, or of `"36h"` from now."""
-    length = _length(text)
+    length = seconds_of(text)
     if length is not None:
         return now() + length
     found = seconds(text) if "T" in text else None  # a bare number may be meant as anything
     if found is None:
         raise typer.BadParameter(f"{text!r} is no time: write 2026-12-01T08:00Z, or 90s, 15m, 36h or 7d from now")
     return found
-
-
-def _length(text: str) -> int | None:
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else None
 
 
 def moment(seconds: float | None) -> str:

@@ -1,14 +1,18 @@
 """The commands that run something, each importing what it runs: a worker has no use for the door, or for the demo."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .. import logs
+from ..config import read
+from ..retention import Ages
 from ..settings import Settings, load
 from ..store import Store
+from ..store.retention import KINDS
 from .events import DryRun, with_store
 from .output import ago, console
 
@@ -25,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 def configured() -> Settings:
     """Return the settings, with logging set up as they say."""
     settings = load()
-    logs.configure(format=settings.log_format, level=settings.log_level)
+    logs.configure(format=settings.log_format, level=settings.log_level, secrets=settings.secrets)
     return settings
 
 
@@ -70,22 +74,30 @@ def migrate() -> None:
 
 
 def prune(
-    older_than: Annotated[str, typer.Option(metavar="AGE", help="Age, e.g. 30d.")] = "30d",
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="One age for all kinds, e.g. 30d, in place of the configured ones."),
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Delete old events whose handlers are through with them, old refusals, and jobs that ended long ago.
+    """Delete what is older than `[retention]` in `receiver.toml` says, or than AGE: by kind, in small steps.
 
     A copy of a deleted event would be taken for a new one: keep more than the days that providers try again.
+    Workers do this by themselves.
     """
-    before = ago(older_than)
-    if before is None:
-        return
+    moment = ago(older_than)
+    if moment is None:
+        before = read(load().config).table("retention", Ages).before(time.time())
+    else:
+        before = {kind.name: moment for kind in KINDS}
     if dry_run:
-        told, refused, ended = with_store(lambda store: store.retention.old(before))
-        console.print(f"{told} events, {refused} other deliveries and {ended} jobs would be deleted.")
-        return
-    told, refused, ended = with_store(lambda store: store.retention.prune(before))
-    console.print(f"{told} events, {refused} other deliveries and {ended} jobs are deleted.")
+        counts = with_store(lambda store: store.retention.old(before))
+    else:
+        counts = with_store(lambda store: store.retention.prune(before))
+    done = "would be deleted" if dry_run else "deleted"
+    for kind in KINDS:
+        told = f"{counts[kind.name]:>9,} {kind.told} {done}" if kind.name in counts else f"{'':>9} {kind.told}: kept"
+        console.print(told, highlight=False)
 
 
 def demo(
@@ -150,7 +162,7 @@ def doctor() -> None:
     from ..doctor import examine
 
     settings = load()
-    logs.configure(format=settings.log_format, level="error")
+    logs.configure(format=settings.log_format, level="error", secrets=settings.secrets)
     wrong = False
     for check in asyncio.run(examine(settings)):
         wrong = wrong or check.state == "wrong"

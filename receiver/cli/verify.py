@@ -12,9 +12,9 @@ from ..errors import BadSignature, ConfigError
 from ..jwks import key_servers, publishes
 from ..outbound import create_client
 from ..registry import find_sources, webhook_sources
+from ..schemes import Scheme
 from ..settings import Settings, load
-from ..sources import WebhookSource
-from ..sources.profile import Profile
+from ..sources import Told, WebhookSource
 from ..vault import Vault
 from .events import with_store
 from .output import console
@@ -34,9 +34,8 @@ def verify(
     pairs, content, now = _pairs(headers), body.read_bytes(), time.time() if at is None else at
     _say(f"headers: {', '.join(name.decode() for name, _ in pairs)}")
     _say(f"body: {len(content):,} bytes, taken as they are")
-    profile = sources[source]
-    if isinstance(profile, Profile):
-        _say(f"signed: {profile.scheme.template!r} by {profile.scheme.kind}, in the header {profile.scheme.header}")
+    if isinstance(found := sources[source], Told):
+        _explain(found.scheme, [name for name, _ in pairs])
     keys = _keys(settings, source, sources[source])
     if not keys:
         _say("keys: none, so every delivery is refused")
@@ -44,6 +43,15 @@ def verify(
     _say("verdict: taken" if any(taken) else "verdict: refused")
     if not any(taken):
         raise typer.Exit(1)
+
+
+def _explain(scheme: Scheme, names: list[bytes]) -> None:
+    _say(f"signed: {scheme.template!r} by {scheme.kind}, in the header {scheme.header}")
+    for name in sorted(scheme.names):
+        there = {0: "missing", 1: "there"}.get(names.count(name), "there more than once, which is refused")
+        _say(f"header {name.decode()}: {there}")
+    if scheme.stamp or scheme.container == "fields":
+        _say(f"timestamp: up to {scheme.past:g} s old, {scheme.future:g} s ahead")
 
 
 def _tried(

@@ -5,7 +5,7 @@ A source is pure: it says what a provider's words mean. Its client is the provid
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -13,6 +13,9 @@ from pydantic import BaseModel, ValidationError
 from ..errors import BadParameters
 from ..events import Output, Reading
 from ..settings import Provider
+
+if TYPE_CHECKING:
+    from ..schemes import Scheme  # who imports `handler` needs no cryptography
 
 Model = type[BaseModel]
 
@@ -77,6 +80,13 @@ class WebhookSource(Source, Protocol):
 
     def client(self, http: httpx.AsyncClient, provider: Provider) -> "WebhookClient":
         """Return the provider's API. Raises ConfigError if its key is not set."""
+
+
+@runtime_checkable
+class Told(Protocol):
+    """A source that says of itself how it signs, for people."""
+
+    scheme: "Scheme"
 
 
 @runtime_checkable

@@ -39,6 +39,7 @@ class Profile:
     outputs: str | None = None  #: URLs of files; None where they must be asked for
     error: str | None = None
     expires: str | None = None  #: when the URLs end
+    lifetime: float | None = None  #: for how many seconds they work, where nothing tells when they end
     occurred: str | None = None
     tools: Sequence[Tool] = ()
     at_once: int | None = None
@@ -66,13 +67,15 @@ class Profile:
             raise Unreadable(f"the body has nothing at {self.event or self.state}")
         kind = self.ends.get(state.casefold()) if state else None
         job = _text(data, self.job)
+        expires = self._expires_at(data) if kind == "job.succeeded" else None
         return Reading(
             type=event,
             occurred_at=seconds(_first(data, self.occurred)),
             kind=kind,
             job_id=job,
             outputs=self._outputs(data) if kind == "job.succeeded" and not brief else (),
-            expires_at=self._expires_at(data) if kind == "job.succeeded" else None,
+            expires_at=expires,
+            lifetime=self.lifetime if kind == "job.succeeded" and expires is None else None,
             error=self._error(data) if kind == "job.failed" and not brief else None,
             fact=f"{job}:{kind.removeprefix('job.')}" if job and kind else None,
             data=data,

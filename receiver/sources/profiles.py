@@ -86,7 +86,7 @@ PROFILES = (
         name="replicate", scheme=STANDARD, certainty="confirmed",
         facts="https://replicate.com/docs/topics/webhooks/verify-webhook",
         job="/id", state="/status", ends=_ends("succeeded", "failed", "canceled"),
-        outputs="/output/*", error="/error",
+        outputs="/output/*", error="/error", lifetime=3600,
     ),
     Profile(
         name="openai", scheme=STANDARD, certainty="confirmed",
@@ -199,7 +199,7 @@ PROFILES = (
         name="bfl", scheme=github_like("x-bfl-signature"), certainty="confirmed",
         facts="https://github.com/black-forest-labs/skills",
         job="/id", state="/status", ends=_ends("ready", "error"), outputs="/result/sample", error="/error|/message",
-        waits=30,
+        lifetime=600, waits=30,
     ),
     Profile(
         name="pyannote",

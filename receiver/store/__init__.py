@@ -8,6 +8,7 @@ from .alarms import Alarm, Alarms, Signs
 from .backlog import Backlog, Left
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
+from .erasure import Erasures, Subject
 from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
 from .filter import Filter
 from .handlers import REPORT, Handlers, Reported
@@ -16,7 +17,7 @@ from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
 from .migrations import check, migrate
 from .outputs import Outputs
-from .page import Page
+from .page import PATIENCE, SEARCH, Page
 from .replay import STEP, Replays
 from .retention import Retention
 from .runs import RunFilter, Runs
@@ -27,7 +28,9 @@ from .wakeups import Wakeups
 
 __all__ = [
     "MATCHED",
+    "PATIENCE",
     "REPORT",
+    "SEARCH",
     "STEP",
     "Added",
     "Alarm",
@@ -39,6 +42,7 @@ __all__ = [
     "Count",
     "Endpoint",
     "Endpoints",
+    "Erasures",
     "Events",
     "Filter",
     "Finished",
@@ -61,6 +65,7 @@ __all__ = [
     "Sessions",
     "Signs",
     "Store",
+    "Subject",
     "Tally",
     "Wakeups",
     "headers_of",
@@ -88,6 +93,7 @@ class Store:
         self.backlog = Backlog(self.database)
         self.alarms = Alarms(self.database, self.backlog)
         self.retention = Retention(self.database)
+        self.erasures = Erasures(self.database)
         self.endpoints = Endpoints(self.database)
         self.sessions = Sessions(self.database)
         self.wakeups = Wakeups(self.database, url)

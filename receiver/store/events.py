@@ -38,6 +38,7 @@ class Arrival:
     expires_at: float | None = None  #: when the first URL of its outputs stops working
     reason: str | None = None  #: why it is in quarantine, None if it is not
     sender: str | None = None
+    trace: str | None = None  #: the span it came in, as a `traceparent`
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,10 +107,14 @@ class Events:
         same = [and_(events.c.message_id == arrival.message_id, events.c.message_id.is_not(None))]
         if arrival.fact is not None:
             same.append(events.c.fact == arrival.fact)
-        query = select(events.c.id, events.c.message_id).where(events.c.source == arrival.source, or_(*same))
+        query = select(events.c.id, events.c.message_id, events.c.state)
+        query = query.where(events.c.source == arrival.source, or_(*same))
         first = (await connection.execute(query.order_by(events.c.id).limit(1))).one()
         reason = "same-message" if first.message_id == arrival.message_id else "same-fact"
-        await connection.execute(insert(deliveries), [_copy_row(arrival, first.id, reason)])
+        row = _copy_row(arrival, first.id, reason)
+        if first.state == "erased":  # nor may a copy bring back what was erased
+            row |= {"headers": "", "body": b"", "sender": None}
+        await connection.execute(insert(deliveries), [row])
         return Added(event_id=first.id, status="duplicate")
 
     async def get(self, event_id: str) -> dict[str, Any] | None:
@@ -232,6 +237,7 @@ def event_row(arrival: Arrival) -> Row:
         arrival.message_id,
         storable(arrival.fact),
         arrival.reason,
+        arrival.trace,
         arrival.headers,
         arrival.body,
     )

@@ -64,7 +64,7 @@ class Filter:
         if self.until is not None:
             found.append(events.c.received_at < self.until)
         if self.text:
-            found.append(_in_body(self.text))
+            found.append(holds(events.c.body, self.text))
         return found
 
     def received(self) -> list[ColumnElement[bool]]:
@@ -77,8 +77,8 @@ class Filter:
         return found
 
 
-def _in_body(text: str) -> ColumnElement[bool]:
-    """Whether the body holds the text, plain or as JSON writes it: its writer may escape what is not ASCII."""
+def holds(body: ColumnElement[bytes], text: str) -> ColumnElement[bool]:
+    """Whether a body holds the text, plain or as JSON writes it: its writer may escape what is not ASCII."""
     written = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
     parts = (literal(one.encode("utf-8", "replace"), LargeBinary) for one in sorted(written))
-    return or_(*(_Holds(events.c.body, part) for part in parts))
+    return or_(*(_Holds(body, part) for part in parts))

@@ -30,6 +30,7 @@ COLUMNS = {
     "message_id": "text",
     "fact": "text",
     "reason": "text",
+    "trace": "text",
     "headers": "text",
     "body": "bytea",
 }

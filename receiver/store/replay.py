@@ -39,7 +39,7 @@ class Replays:
     async def matching(self, filter: Filter, *, after: str = "") -> AsyncIterator[Step]:
         """Yield the events that are meant and came after the one with that id, oldest first, in steps.
 
-        Those in quarantine are left out: no handler could read them.
+        Those in quarantine, or erased, are left out: no handler could read them.
         """
         last: str | None = after
         while last is not None:
@@ -52,7 +52,7 @@ class Replays:
         later = [events.c.id > after, *filter.received()]
         slices = select(events.c.id).where(*later).order_by(events.c.id).offset(SLICE - 1).limit(1)
         query = select(*(events.c[name] for name in MATCHED)).where(*later, *filter.clauses())
-        query = query.where(events.c.state != "quarantined").order_by(events.c.id).limit(STEP)
+        query = query.where(events.c.state.not_in(("quarantined", "erased"))).order_by(events.c.id).limit(STEP)
         async with self._database.read() as connection:
             end = None if exact else (await connection.execute(slices)).scalar_one_or_none()
             if end is not None:

@@ -1,66 +1,176 @@
 """Deleting what is old, in steps that no delivery has to wait for."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Delete, and_, delete, exists, func, not_, select
+from sqlalchemy import ColumnElement, RowMapping, Table, and_, delete, exists, func, not_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ids import first_id
 from .database import Database
-from .tables import deliveries, events, jobs, runs
+from .tables import attempts, beats, deliveries, events, jobs, runs
 
-#: Rows deleted in one transaction, and seconds of rest before the next.
-STEP = 200
+#: Rows deleted in one transaction, and seconds of rest before the next; more after one that took long.
+STEP = 100
 REST = 0.02
+
+#: How many times as long as a step took is rested: deleting has a fifth of the time that there is to write.
+RESTS = 4
+
+#: Attempts looked at at once.
+LOOK = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of what gets old, by a word that people configure."""
+
+    name: str
+    told: str  #: for people: "12 {told} are deleted"
+    table: Table
+    old: Callable[[float], Sequence[ColumnElement[bool]]]
 
 
 class Retention:
-    """Events, deliveries and jobs by age. Times are Unix seconds."""
+    """Events, deliveries, attempts and jobs by age. Times are Unix seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
 
-    async def old(self, before: float) -> tuple[int, int, int]:
-        """Return how many events, deliveries and jobs `prune` would delete."""
-        async with self._database.read() as connection:
-            told = select(func.count()).select_from(events).where(*_ended(before))
-            refused = select(func.count()).select_from(deliveries).where(deliveries.c.received_at < before)
-            ended = select(func.count()).select_from(jobs).where(*_through(before))
-            counts = [(await connection.execute(query)).scalar_one() for query in (told, refused, ended)]
-            return counts[0], counts[1], counts[2]
+    async def old(self, before: Mapping[str, float]) -> dict[str, int]:
+        """Return by kind how much `prune` would delete."""
+        found = {}
+        for kind in _wanted(before):
+            query = select(func.count()).select_from(kind.table).where(*kind.old(before[kind.name]))
+            async with self._database.read() as connection:
+                found[kind.name] = (await connection.execute(query)).scalar_one()
+        return found
 
-    async def prune(self, before: float) -> tuple[int, int, int]:
-        """Delete events received before, with their runs and attempts, deliveries, and jobs that ended before.
+    async def prune(self, before: Mapping[str, float], *, told: Callable[[], object] = lambda: None) -> dict[str, int]:
+        """Delete what is older than the moment given for its kind; return by kind how much that was.
 
-        Returns how many of each.
-
-        An event whose handlers are not through with it stays, however old.
+        What its handlers are not through with stays, however old. Kinds: those of `KINDS`; a kind that is not
+        given is left alone. Not one of the steps keeps a delivery waiting for longer than it takes. After each
+        one the turn is noted as ours, and `told` is called.
         """
-        some_events = select(events.c.id).where(*_ended(before)).order_by(events.c.id).limit(STEP)
-        some_refused = select(deliveries.c.id).where(deliveries.c.received_at < before).limit(STEP)
-        told = await self._delete(delete(events).where(events.c.id.in_(some_events.scalar_subquery())))
-        refused = await self._delete(delete(deliveries).where(deliveries.c.id.in_(some_refused.scalar_subquery())))
-        some_jobs = select(jobs.c.id).where(*_through(before)).limit(STEP)
-        ended = await self._delete(delete(jobs).where(jobs.c.id.in_(some_jobs.scalar_subquery())))
-        return told, refused, ended
+        deleted = {}
+        for kind in _wanted(before):
+            deleted[kind.name] = 0
+            async for ids in self._found(kind, before[kind.name]):
+                began = time.monotonic()
+                statement = delete(kind.table).where(kind.table.c.id.in_(ids), *kind.old(before[kind.name]))
+                async with self._database.write() as connection:
+                    deleted[kind.name] += (await connection.execute(statement)).rowcount
+                    now = await self._database.now(connection)
+                    await connection.execute(update(beats).where(beats.c.part == _PART).values(seen_at=now))
+                told()
+                await asyncio.sleep(max(REST, RESTS * (time.monotonic() - began)) if REST else 0)
+        return deleted
 
-    async def _delete(self, statement: Delete) -> int:
-        total = 0
+    async def turn(self, every: float) -> bool:
+        """Return whether nobody has pruned for so many seconds; if so, it is our turn, and nobody else's."""
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            statement = self._insert(beats).values(part=_PART, seen_at=now)
+            mine = statement.on_conflict_do_update(
+                index_elements=["part"], set_={"seen_at": now}, where=beats.c.seen_at <= now - every
+            )
+            return (await connection.execute(mine)).rowcount == 1
+
+    async def _found(self, kind: Kind, before: float) -> AsyncIterator[list[object]]:
+        """Yield the ids of what is old, oldest first, in steps. What must stay is looked at once."""
+        if kind.table is attempts:
+            async for ids in self._old_attempts(before):
+                yield ids
+            return
+        last = ""
         while True:
-            async with self._database.write() as connection:
-                deleted = (await connection.execute(statement)).rowcount
-            total += deleted
-            if deleted < STEP:
-                return total
-            await asyncio.sleep(REST)
+            query = select(kind.table.c.id).where(*kind.old(before), kind.table.c.id > last)
+            async with self._database.read() as connection:
+                found = list((await connection.execute(query.order_by(kind.table.c.id).limit(STEP))).scalars())
+            if not found:
+                return
+            yield found
+            last = found[-1]
+
+    async def _old_attempts(self, before: float) -> AsyncIterator[list[object]]:
+        # They have no time in their id, but are numbered in order: the first that is young enough ends it.
+        last = 0
+        while True:
+            query = (
+                select(attempts.c.id, attempts.c.finished_at, runs.c.finished_at.label("ended_at"))
+                .join(runs)
+                .where(attempts.c.id > last)
+                .order_by(attempts.c.id)
+                .limit(LOOK)
+            )
+            async with self._database.read() as connection:
+                rows = (await connection.execute(query)).mappings().all()
+            old: list[RowMapping] = [row for row in rows if row["finished_at"] < before]
+            ids: list[object] = [row["id"] for row in old if row["ended_at"] is not None]
+            for start in range(0, len(ids), STEP):
+                yield ids[start : start + STEP]
+            if len(old) < LOOK:
+                return
+            last = rows[-1]["id"]
 
 
-def _through(before: float) -> list[ColumnElement[bool]]:
-    # The handlers of an event that stays still want what was said when its job was submitted.
-    needed = exists().where(events.c.id == jobs.c.event_id, not_(and_(*_ended(before))))
-    return [jobs.c.ended_at < before, ~needed]
+#: Who pruned last, among the beats.
+_PART = "retention"
 
 
-def _ended(before: float) -> list[ColumnElement[bool]]:
-    open_run = exists().where(runs.c.event_id == events.c.id, runs.c.finished_at.is_(None))
-    # Ids are made on receipt and sort by time: the range keeps this off the events that stay.
-    return [events.c.id < first_id("evt", before), events.c.state != "waiting", ~open_run]
+def _wanted(before: Mapping[str, float]) -> list[Kind]:
+    return [kind for kind in KINDS if kind.name in before]
+
+
+def _of_run(*more: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(runs.c.event_id == events.c.id, *more)
+
+
+_OPEN = runs.c.finished_at.is_(None)
+_FAILED = runs.c.state == "failed"
+
+# Ids are made on receipt and sort by time: the range keeps these off what stays.
+
+
+def _old_events(before: float) -> Sequence[ColumnElement[bool]]:
+    through = events.c.state.not_in(("waiting", "quarantined"))
+    return events.c.id < first_id("evt", before), through, ~_of_run(_OPEN), ~_of_run(_FAILED)
+
+
+def _old_failures(before: float) -> Sequence[ColumnElement[bool]]:
+    return events.c.id < first_id("evt", before), events.c.state != "waiting", ~_of_run(_OPEN), _of_run(_FAILED)
+
+
+def _old_quarantined(before: float) -> Sequence[ColumnElement[bool]]:
+    return events.c.id < first_id("evt", before), events.c.state == "quarantined"
+
+
+def _old_deliveries(verdict: str) -> Callable[[float], Sequence[ColumnElement[bool]]]:
+    return lambda before: (deliveries.c.id < first_id("dlv", before), deliveries.c.verdict == verdict)
+
+
+def _attempts(before: float) -> Sequence[ColumnElement[bool]]:
+    ended = exists().where(runs.c.id == attempts.c.run_id, runs.c.finished_at.is_not(None))
+    return attempts.c.finished_at < before, ended
+
+
+def _old_jobs(before: float) -> Sequence[ColumnElement[bool]]:
+    # The handlers of its event still want what was said when it was submitted.
+    busy = exists().where(events.c.id == jobs.c.event_id, not_(and_(events.c.state != "waiting", ~_of_run(_OPEN))))
+    return jobs.c.id < first_id("job", before), jobs.c.ended_at < before, ~busy
+
+
+#: What gets old, in the order in which it is deleted.
+KINDS = (
+    Kind("events", "events", events, _old_events),
+    Kind("failed", "events with failed runs", events, _old_failures),
+    Kind("quarantined", "events in quarantine", events, _old_quarantined),
+    Kind("refused", "refused deliveries", deliveries, _old_deliveries("refused")),
+    Kind("copies", "copies of deliveries", deliveries, _old_deliveries("duplicate")),
+    Kind("attempts", "attempts", attempts, _attempts),
+    Kind("jobs", "jobs", jobs, _old_jobs),
+)

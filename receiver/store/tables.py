@@ -27,7 +27,7 @@ events = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("source", Text, nullable=False),
-    Column("state", Text, nullable=False),  # waiting -> dispatched | conflicting; quarantined stays
+    Column("state", Text, nullable=False),  # waiting -> dispatched | conflicting; quarantined stays; erased at the end
     Column("type", Text, nullable=False),
     Column("kind", Text),
     Column("job_id", Text),
@@ -39,9 +39,10 @@ events = Table(
     Column("message_id", Text),  # the provider's id of the message, the same on its retries
     Column("fact", Text),  # the same by whichever road it came
     Column("reason", Text),  # why it is in quarantine
+    Column("trace", Text),  # the span of its delivery, as a traceparent; only where traces are made
     Column("headers", Text, nullable=False),  # lines `name: value`
     Column("body", LargeBinary, nullable=False),  # the exact bytes that were signed
-    CheckConstraint("state IN ('waiting', 'dispatched', 'conflicting', 'quarantined')", name="events_state"),
+    CheckConstraint("state IN ('waiting', 'dispatched', 'conflicting', 'quarantined', 'erased')", name="events_state"),
     UniqueConstraint("source", "message_id", name="events_message"),
     UniqueConstraint("source", "fact", name="events_fact"),
 )
@@ -117,6 +118,7 @@ Index(
     runs.c.handler,
     runs.c.due_at,
     runs.c.id,
+    runs.c.state,  # always the same; with it SQLite counts without reading a row
     sqlite_where=text("state = 'waiting'"),
     postgresql_where=text("state = 'waiting'"),
 )

@@ -80,6 +80,19 @@ async def test_what_strangers_wrote_is_inert_on_every_page(shown, ledger, tmp_pa
     assert seen >= 9, "it is shown, as text"
 
 
+async def test_an_erased_event_is_shown_as_that_and_cannot_be_replayed(shown, ledger, tmp_path):
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    job_id = (await ledger.events.get(stored.done))["job_id"]
+    for subject in await ledger.erasures.called(job_id):
+        await ledger.erasures.erase(subject)
+    page = await shown.get(f"/events/{stored.done}")
+    assert page.status_code == 200
+    assert "erased" in page.text
+    assert job_id not in page.text
+    assert f"/events/{stored.done}/replay" not in page.text
+    assert ">erased<" in (await shown.get("/events")).text
+
+
 async def test_an_event_tells_its_story_and_why_a_handler_failed(shown, ledger, tmp_path):
     stored = await fill(ledger, tmp_path / "files", at=time.time())
     page = (await shown.get(f"/events/{stored.failed}")).text

@@ -62,7 +62,15 @@ def test_the_grafana_dashboard_names_only_what_a_receiver_tells(server_with_toke
     text = httpx.get(f"{server_with_token.url}/metrics", headers=headers).text
     kinds = dict(line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE"))
     told = {name + end for name, kind in kinds.items() for end in ENDINGS[kind]}
-    labels = {label for meter in meters.ALL for label in meter.labels} | {"le", "job", "handler", "source", "state"}
+    labels = {label for meter in meters.ALL for label in meter.labels} | {
+        "le",
+        "job",
+        "handler",
+        "source",
+        "state",
+        "watch",
+        "about",
+    }
 
     dashboard = json.loads((Path(__file__).parents[2] / "docs" / "grafana.json").read_text())
     targets = [target for panel in dashboard["panels"] for target in panel.get("targets", [])]

@@ -65,6 +65,18 @@ def test_a_body_is_read_as_its_provider_means_it(name, body, kind, job, told):
     assert reading.data == body
 
 
+async def test_what_dies_soon_is_known_to_although_nothing_in_the_delivery_says_so(tmp_path):
+    """BFL's URLs work for ten minutes: their capture goes before what has longer."""
+    door = Door(Settings(database_url=f"sqlite:///{tmp_path}/r.db", providers={"bfl": provider()}), dispatch=False)
+    body = b'{"id": "j", "status": "Ready", "result": {"sample": "https://b.example/a"}}'
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    transport = httpx.ASGITransport(door.app)
+    async with door.open(), httpx.AsyncClient(transport=transport, base_url="http://receiver") as sender:
+        answer = await sender.post("/webhooks/bfl", content=body, headers={"X-BFL-Signature": signature})
+        row = await door._store.events.get(answer.json()["event"])
+    assert row["expires_at"] == row["received_at"] + 600
+
+
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
 def test_every_profile_is_a_source_that_says_where_its_facts_come_from(profile):
     assert isinstance(profile, WebhookSource)

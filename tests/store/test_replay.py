@@ -8,7 +8,7 @@ from receiver import handler
 from receiver.ids import first_id, new_id
 from receiver.registry import _MARK
 from receiver.replay import Replayed, replay
-from receiver.store import Filter, Finished, NewJob, retention
+from receiver.store import Filter, Finished, retention
 from receiver.store import replay as steps
 
 
@@ -135,43 +135,8 @@ async def test_nothing_to_replay_is_nothing_done(store):
     assert await store.replays.again([]) == 0
 
 
-async def test_what_is_old_and_done_is_deleted_with_its_runs(store, arrival, clock, small_steps, monkeypatch):
-    await store.events.add([arrival(number) for number in range(7)])
-    await store.events.add([arrival(3)])
-    await handled(store, clock)
-    later = clock() + 10**9
-    assert await store.retention.old(later) == (7, 1, 7)
-    assert await store.retention.prune(later) == (7, 1, 7)
-    assert await store.runs.counts() == {}
-    assert await store.events.recent() == []
-
-
-async def test_what_is_not_done_stays_however_old(store, arrival, clock):
-    await store.events.add([arrival(1)])
-    await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {"log": None}, free={"log": 0})
-    await store.events.add([arrival(2)])
-    assert await store.retention.prune(clock() + 10**9) == (0, 0, 0)
-    assert len(await store.events.recent()) == 2
-
-
-async def test_what_is_young_stays(store, arrival, clock):
-    await store.events.add([arrival(1)])
-    await handled(store, clock)
-    assert await store.retention.prune(clock() - 3600) == (0, 0, 0)
-
-
 def test_ids_sort_by_time_and_the_first_of_a_moment_is_the_smallest():
     ids = [new_id("evt") for _ in range(1000)]
     assert ids == sorted(ids)
     assert len(set(ids)) == 1000
     assert first_id("evt", 1.0) < ids[0] < first_id("evt", 1e11)
-
-
-async def test_jobs_that_ended_long_ago_are_deleted_and_open_ones_stay(store, arrival, clock):
-    await store.events.add([arrival(1)])
-    await store.runs.turn(worker="w", lease=9, finished=[], wanted=lambda row: {}, free={})
-    await store.jobs.add(NewJob(source="videogen", tool="GENERATE_MUSIC"))
-    clock.turn(10**9)
-    assert (await store.retention.prune(clock()))[2] == 1
-    [left] = await store.jobs.recent()
-    assert left.state == "waiting"

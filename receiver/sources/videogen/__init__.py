@@ -22,6 +22,10 @@ class VideoGen:
     tools: Sequence[Tool] = TOOLS
     at_once: int | None = None
     events: Sequence[str] = EVENTS
+    scheme = STANDARD
+    certainty = "confirmed"
+    facts = "https://docs.videogen.io/handling-async-tasks/webhooks"
+    answer, waits = "2xx", 15.0
     verify = staticmethod(STANDARD.verify)  #: returns the delivery's `webhook-id`; raises BadSignature and nothing else
 
     def decode_secret(self, secret: str) -> bytes:

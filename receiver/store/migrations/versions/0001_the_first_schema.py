@@ -81,9 +81,12 @@ def upgrade() -> None:
         sa.Column("message_id", sa.Text(), nullable=True),
         sa.Column("fact", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("trace", sa.Text(), nullable=True),
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.CheckConstraint("state IN ('waiting', 'dispatched', 'conflicting', 'quarantined')", name="events_state"),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'dispatched', 'conflicting', 'quarantined', 'erased')", name="events_state"
+        ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("source", "fact", name="events_fact"),
         sa.UniqueConstraint("source", "message_id", name="events_message"),
@@ -261,7 +264,7 @@ def upgrade() -> None:
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.create_index(
             "runs_due",
-            ["handler", "due_at", "id"],
+            ["handler", "due_at", "id", "state"],
             unique=False,
             sqlite_where=sa.text("state = 'waiting'"),
             postgresql_where=sa.text("state = 'waiting'"),

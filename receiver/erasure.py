@@ -1,0 +1,59 @@
+"""Erase all that is known of a job: in the store, and the files that were captured of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .files import Files, name_at
+from .store import Store
+from .store.erasure import Subject
+
+
+@dataclass(slots=True)
+class Erased:
+    """What was erased, or would be."""
+
+    jobs: int = 0
+    rows: Counter[str] = field(default_factory=Counter)  #: by table
+    files: int = 0
+    left: list[str] = field(default_factory=list)  #: places that somebody else must empty: they are not here
+    busy: list[str] = field(default_factory=list)  #: jobs that cannot be erased yet, and why
+
+
+async def erase(store: Store, subjects: Sequence[Subject], *, files: Files, dry_run: bool = False) -> Erased:
+    """Erase jobs, each with its files before its rows: what was cut short can be done again. Raises Unavailable.
+
+    Only files in `files` are deleted, and only those that are as they were captured.
+    """
+    told = Erased()
+    for subject in subjects:
+        name = subject.job_id or subject.id
+        if why := await store.erasures.busy(subject):
+            told.busy.append(f"{subject.source} {name}: {why}")
+            continue
+        for place, size, sha256 in await store.erasures.captured(subject):
+            if await _remove(files, place, size, sha256, dry_run=dry_run):
+                told.files += 1
+            else:
+                told.left.append(place)
+        rows = await (store.erasures.count(subject) if dry_run else store.erasures.erase(subject))
+        if rows is None:
+            told.busy.append(f"{subject.source} {name}: its handlers are at work again: try again in a moment")
+            continue
+        told.jobs += 1
+        told.rows += Counter(rows)
+    return told
+
+
+async def _remove(files: Files, place: str, size: int, sha256: str, *, dry_run: bool) -> bool:
+    """Delete a captured file and its description; return whether it was here."""
+    file = name_at(files, place)
+    try:
+        if file is None or not await files.holds(file, size=size, sha256=sha256):
+            return False
+        if not dry_run:
+            await files.delete(file)
+            await files.delete(f"{file.rpartition('.')[0] or file}.json")
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,124 @@
+"""What is deleted by age, and what never is; on both engines."""
+
+from pathlib import Path
+
+import pytest
+
+from receiver.config import Config
+from receiver.errors import ConfigError
+from receiver.retention import EVERY, Ages, Pruner, seconds_of
+from receiver.store import Finished, NewJob, Refusal, retention
+
+from .test_replay import handled, small_steps  # noqa: F401 - a fixture
+
+NEVER = 0.0
+LATER = 10**9
+
+
+def everything(moment):
+    return {kind.name: moment for kind in retention.KINDS}
+
+
+async def filled(store, arrival, clock):
+    """Seven done, one failed, one in quarantine, one that waits, a copy and a refusal."""
+    await store.events.add([arrival(number) for number in range(7)])
+    await store.events.add([arrival(3)])
+    await handled(store, clock)
+    await store.events.add([arrival(7)])
+    await handled(store, clock, outcome="failed")
+    refusal = Refusal(
+        source="x", reason="wrong-signature", status=401, received_at=clock(), headers="", body=b"", size=0
+    )
+    await store.events.add([arrival(8, reason="no JSON")], [refusal])
+    await store.events.add([arrival(9)])
+    await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {"log": None}, free={"log": 0})
+
+
+async def test_each_kind_goes_by_its_own_age(store, arrival, clock, small_steps):  # noqa: F811
+    await filled(store, arrival, clock)
+    counts = {"events": 7, "failed": 1, "quarantined": 1, "refused": 1, "copies": 1, "attempts": 8, "jobs": 8}
+    for kind, count in counts.items():
+        assert await store.retention.old({kind: clock() + LATER}) == {kind: count}
+    assert await store.retention.prune({"attempts": clock() + LATER}) == {"attempts": 8}
+    assert await store.runs.counts() == {"done": 7, "failed": 1, "waiting": 1}
+    counts["attempts"] = 0
+    assert await store.retention.prune(everything(clock() + LATER)) == counts
+    [waiting] = await store.events.recent()
+    assert waiting["job_id"] == "job_9"
+    assert await store.runs.counts() == {"waiting": 1}
+    assert await store.events.deliveries() == []
+
+
+async def test_what_is_young_stays(store, arrival, clock):
+    await filled(store, arrival, clock)
+    assert set((await store.retention.prune(everything(NEVER))).values()) == {0}
+    assert len(await store.events.recent()) == 10
+
+
+async def test_a_job_whose_handlers_are_at_work_stays_and_so_does_an_open_one(store, arrival, clock):
+    await store.events.add([arrival(1)])
+    await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {"log": None}, free={"log": 0})
+    await store.jobs.add(NewJob(source="videogen", tool="GENERATE_MUSIC"))
+    assert (await store.retention.prune({"jobs": clock() + LATER}))["jobs"] == 0
+    await handled(store, clock)
+    assert (await store.retention.prune({"jobs": clock() + LATER}))["jobs"] == 1
+    [job] = await store.jobs.recent()
+    assert job.state == "waiting"
+
+
+async def test_a_run_that_goes_on_keeps_its_attempts(store, arrival, clock):
+    await store.events.add([arrival(1)])
+    turn = await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _e: {"log": None}, free={"log": 1})
+    again = Finished(run=turn.claimed[0], outcome="retry", finished_at=clock(), wait=60)
+    await store.runs.turn(worker="w", lease=30, finished=[again], wanted=lambda _e: {}, free={})
+    assert await store.retention.prune({"attempts": clock() + LATER}) == {"attempts": 0}
+
+
+async def test_one_worker_at_a_time_prunes_and_the_next_one_if_it_dies(store, clock):
+    assert await store.retention.turn(EVERY)
+    assert not await store.retention.turn(EVERY)
+    clock.turn(EVERY)
+    assert await store.retention.turn(EVERY)
+
+
+async def test_each_step_notes_that_the_turn_is_still_taken(store, arrival, clock, small_steps):  # noqa: F811
+    await filled(store, arrival, clock)
+    assert await store.retention.turn(EVERY)
+    taken = []
+
+    def told():
+        clock.turn(EVERY / 2)
+        taken.append(1)
+
+    await store.retention.prune({"events": clock() + LATER}, told=told)
+    assert len(taken) == 3
+    assert not await store.retention.turn(EVERY)
+
+
+async def test_the_pruner_deletes_what_its_ages_say_once_in_a_while(store, arrival, clock):
+    await filled(store, arrival, clock)
+    pruner = Pruner(store=store, ages=Ages(events="1h", failed="90d"), clock=lambda: clock() + LATER)
+    await pruner.once()
+    assert sorted(row["job_id"] for row in await store.events.recent()) == ["job_8", "job_9"]
+    await store.events.add([arrival(10)])
+    await handled(store, clock)
+    await pruner.once()
+    assert len(await store.events.recent()) == 3  # not its turn
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("36h", 129600), ("7d", 604800)])
+def test_ages_are_told_with_their_unit(text, seconds):
+    assert seconds_of(text) == seconds
+    assert Ages(events=text).before(1e9)["events"] == 1e9 - seconds
+
+
+def test_only_what_was_refused_or_copied_is_deleted_without_being_told():
+    assert set(Ages().before(0)) == {"refused", "copies"}
+    assert set(Ages(refused="never", copies="never").before(0)) == set()
+
+
+@pytest.mark.parametrize("wrong", ["soon", "0d", "-1d", "30", 30, True])
+def test_an_age_that_makes_no_sense_is_told_with_its_line(wrong):
+    text = f"[retention]\nevents = {wrong!r}\n".replace("True", "true")
+    with pytest.raises(ConfigError, match=r"receiver.toml:2: retention.events: "):
+        Config(Path("receiver.toml"), text).table("retention", Ages)
