@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import acks, history, latency, memory, pages, runs, scale, tracking, verdicts
+from . import acks, api, history, latency, memory, pages, runs, scale, tracking, verdicts
 from .bench import Bench
 from .report import ROWS, Result, machine, markdown, table
 
@@ -47,6 +47,8 @@ def measure(bench: Bench, wanted: list[str]) -> list[Result]:
     for name, work in alone.items():
         if name in results:
             work(bench, results[name])
+    if found := {name: results[name] for name in api.ROWS if name in results}:
+        api.measure(bench, found)
     return list(results.values())
 
 

@@ -104,7 +104,7 @@ def build(path: Path, *, events: int, waiting: int) -> Path:
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-1000000", "foreign_keys=OFF"):
         database.execute(f"PRAGMA {pragma}")
     database.executemany(
-        f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", _events(events)
+        f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", rows(events)
     )
     database.execute(
         "INSERT INTO runs (id, event_id, handler, state, due_at, attempt, token, created_at, started_at, finished_at) "
@@ -125,7 +125,8 @@ def build(path: Path, *, events: int, waiting: int) -> Path:
     return path
 
 
-def _events(count: int) -> Iterator[tuple[object, ...]]:
+def rows(count: int) -> Iterator[tuple[object, ...]]:
+    """Yield events, one every tenth of a second, the last of them now."""
     now = time.time()
     for number in range(count):
         key = number - 10**9  # long before the deliveries that are sent

@@ -139,6 +139,22 @@ ROWS = (
         most=True,
         unit=" %",
     ),
+    Row(
+        name="api-search",
+        what="an API request that looks for text in bodies or for a job's events, among 1,000,000, p95",
+        must=300,
+        aim=180,
+        most=True,
+        unit=" ms",
+    ),
+    Row(
+        name="api-lists",
+        what="an API request for a listing (events, runs, refusals, jobs, handlers, counts) there, p95",
+        must=100,
+        aim=60,
+        most=True,
+        unit=" ms",
+    ),
 )
 
 

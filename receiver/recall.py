@@ -33,7 +33,7 @@ def _described(job: Job, row: Mapping[str, Any] | None, sources: Mapping[str, So
         **{name: getattr(job, name) for name in _TOLD},
         "parameters": redact(job.parameters),
         "metadata": job.metadata,
-        "error": error,
+        "error": redact(error),
         "outputs": [
             {name: getattr(output, name) for name in ("id", "type", "url", "expires_at", "size")}
             for output in (event.outputs if event else ())

@@ -6,13 +6,13 @@ from typing import Any
 from ..events import redact
 from ..recall import event_told, refusal_told
 from ..replay import replay
-from ..store import Filter, Reported, Store
+from ..store import PATIENCE, SEARCH, Filter, Reported, Store
 from . import models
 from .call import Call, Said
 from .problem import Problem
 
 #: Seconds that a request for many events works before it says where to go on.
-PATIENCE = 1.0
+AT_LENGTH = 1.0
 
 #: Who tells which handlers a replay may run.
 There = Callable[[], Awaitable[Sequence[Reported]]]
@@ -82,7 +82,8 @@ class EventCalls:
 
     async def _list(self, said: Said) -> Any:
         meant = Filter(**said.query.model_dump(exclude={"cursor", "limit"}))
-        page = await self._store.events.page(meant, cursor=said.query.cursor, limit=said.query.limit)
+        patience = SEARCH if meant.text else PATIENCE
+        page = await self._store.events.page(meant, cursor=said.query.cursor, limit=said.query.limit, patience=patience)
         return {"events": redact(page.rows), "next": page.next}
 
     async def _show(self, said: Said) -> Any:
@@ -110,7 +111,7 @@ class EventCalls:
             handlers,
             dry_run=said.body.dry_run,
             after=said.body.cursor or "",
-            patience=PATIENCE,
+            patience=AT_LENGTH,
         )
         return {"events": done.events, "runs": done.runs, "next": done.last}
 

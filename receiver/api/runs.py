@@ -8,7 +8,7 @@ from ..recall import attempts_told
 from ..store import STEP, Filter, RunFilter, Store
 from . import models
 from .call import Call, Said
-from .events import PATIENCE
+from .events import AT_LENGTH
 from .problem import Problem
 
 
@@ -88,7 +88,7 @@ class RunCalls:
         meant, handler = Filter(**said.body.events.model_dump()), said.body.handler
         if said.body.dry_run:
             return {"runs": await self._store.replays.failed(meant, handler=handler), "next": None}
-        until, total, last = time.monotonic() + PATIENCE, 0, said.body.cursor or ""
+        until, total, last = time.monotonic() + AT_LENGTH, 0, said.body.cursor or ""
         while True:
             changed = await self._store.replays.retry_some(meant, handler=handler, after=last)
             total += len(changed)

@@ -62,6 +62,18 @@ class Endpoints:
         }
         silent = {one.about for one in await self._store.alarms.active() if one.watch == "silent"}
         endpoints = await self._store.endpoints.live()
+        sources = [
+            {
+                "name": name,
+                "calls": isinstance(source, WebhookSource),
+                "heard_at": heard.get(name),
+                "secrets": name in known,
+                "recovered": recovered.get(name, 0),
+                "silent": name in silent,
+                "used": name in known or name in heard or self._settings.provider(name).api_key is not None,
+            }
+            for name, source in sorted(self._sources.items())
+        ]
         return self._pages.answer(
             request,
             "endpoints.html",
@@ -73,16 +85,7 @@ class Endpoints:
                 }
                 for one in endpoints
             ],
-            sources=[
-                {
-                    "name": name,
-                    "calls": isinstance(source, WebhookSource),
-                    "heard_at": heard.get(name),
-                    "secrets": name in known,
-                    "recovered": recovered.get(name, 0),
-                    "silent": name in silent,
-                }
-                for name, source in sorted(self._sources.items())
-            ],
+            sources=[one for one in sources if one["used"]],
+            others=[one["name"] for one in sources if not one["used"]],
             public_url=self._settings.public_url,
         )

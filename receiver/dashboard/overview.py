@@ -26,8 +26,9 @@ EXPIRING = 3600.0
 #: Events that are listed.
 LATEST = 8
 
-#: Seconds for which it is remembered how it stands.
-FRESH = 1.0
+#: Seconds for which it is remembered how it stands, and how many times longer at least than it took to ask: a long
+#: queue costs something to count.
+FRESH, TIMES = 1.0, 20.0
 
 #: Where the events of alarms are.
 ALARMS = "/events?source=receiver"
@@ -53,7 +54,7 @@ class Overview:
         self._pages = pages
         self._clock = clock
         self._stands: dict[str, Any] = {}
-        self._asked_at = -math.inf
+        self._stale_at = -math.inf
         self._asking = asyncio.Lock()
 
     def views(self) -> Views:
@@ -83,9 +84,11 @@ class Overview:
     async def _now(self) -> dict[str, Any]:
         """Return how it stands now, or stood a moment ago: all who look are shown the same."""
         async with self._asking:
-            if time.monotonic() - self._asked_at > FRESH:
+            began = time.monotonic()
+            if began > self._stale_at:
                 self._stands = await self._look()
-                self._asked_at = time.monotonic()
+                ended = time.monotonic()
+                self._stale_at = ended + max(FRESH, TIMES * (ended - began))
         return self._stands
 
     async def _look(self) -> dict[str, Any]:

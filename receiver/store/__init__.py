@@ -17,7 +17,7 @@ from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
 from .migrations import check, migrate
 from .outputs import Outputs
-from .page import Page
+from .page import PATIENCE, SEARCH, Page
 from .replay import STEP, Replays
 from .retention import Retention
 from .runs import RunFilter, Runs
@@ -28,7 +28,9 @@ from .wakeups import Wakeups
 
 __all__ = [
     "MATCHED",
+    "PATIENCE",
     "REPORT",
+    "SEARCH",
     "STEP",
     "Added",
     "Alarm",

@@ -16,7 +16,7 @@ from .tables import attempts, handlers, pauses, runs
 REPORT, THERE = 60.0, 200.0
 
 #: Failed runs that are counted at most, and attempts of which latencies are told.
-COUNTED, JUDGED_BY = 10_000, 2_000
+COUNTED, JUDGED_BY = 10_000, 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 #: Rows looked at in one statement.
 SLICE = 1000
 
-#: Seconds that a page looks for rows, unless more are asked for.
-PATIENCE = 0.1
+#: Seconds that a page looks for rows, unless more are asked for; and for text in bodies, which takes longest.
+PATIENCE, SEARCH = 0.05, 0.15
 
 T = TypeVar("T")
 

@@ -24,6 +24,7 @@ async def end(store, id, standing="succeeded"):
     url = "https://x.example/f.wav?sig=1"
     file = {"fileId": "f1", "type": "AUDIO", "downloadUrl": url}
     body = {"event": f"tool_execution.{standing}", "toolExecutionId": job.job_id, "results": [file]}
+    body["error"] = {"message": "no https://x.example/in.wav?sig=hunter2"} if standing == "failed" else None
     arrival = Arrival(
         source="videogen",
         type=f"tool_execution.{standing}",
@@ -127,7 +128,8 @@ async def test_changes_are_told_as_they_come_until_the_end(client, ledger):
     answer = await client.get(f"/jobs/{id}/events")
     kind, data = answer.text.strip().splitlines()
     assert kind == "event: job"
-    assert json.loads(data.removeprefix("data: "))["state"] == "failed"
+    told = json.loads(data.removeprefix("data: "))
+    assert (told["state"], told["error"]["message"]) == ("failed", "no https://x.example/in.wav?[redacted]")
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 

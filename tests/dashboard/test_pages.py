@@ -12,9 +12,9 @@ from receiver import meters
 from receiver.dashboard import overview
 from receiver.dashboard.overview import acks
 from receiver.dashboard.refused import REASONS
-from receiver.store import NewJob, tables
+from receiver.store import NewJob, Store, tables
 
-from .conftest import opened, sign_in
+from .conftest import ORIGIN, opened, sign_in
 from .stored import SIGNED, fill
 
 PAGES = (
@@ -187,6 +187,7 @@ async def test_a_job_is_cancelled(shown, ledger, act, tmp_path):
 
 async def test_the_overview_says_what_needs_a_look_and_where(shown, ledger, tmp_path, monkeypatch):
     monkeypatch.setattr(overview, "FRESH", 0.0)
+    monkeypatch.setattr(overview, "TIMES", 0.0)
     assert "Nothing has come yet" in (await shown.get("/")).text
     await fill(ledger, tmp_path / "files", at=time.time())
     page = (await shown.get("/")).text
@@ -303,3 +304,18 @@ def test_how_long_acknowledgements_take_is_told_from_the_meter():
     for value in [0.005] * 60 + [0.05] * 38 + [7.0] * 2:
         spread.add(value, "videogen")
     assert acks(spread) == {"p50": 0.01, "p95": 0.1, "p99": float("inf")}
+
+
+async def test_pages_and_buttons_work_on_each_engine(database_url, tmp_path):
+    store = Store(database_url)
+    async with opened(database_url, time.time, files=str(tmp_path / "files")) as client:
+        await sign_in(client)
+        stored = await fill(store, tmp_path / "files", at=time.time(), text="<b>'\"")
+        for path in (*pages_of(stored), "/events?text=f1", f"/files/{stored.output}"):
+            assert (await client.get(path)).status_code == 200, path
+        for path in (f"/runs/{stored.run}/retry", f"/events/{stored.done}/replay", "/runs/retry", "/handlers/pause"):
+            answer = await client.post(path, data={"name": "publish"}, headers=ORIGIN)
+            assert answer.status_code == 303, path
+        await client.post("/sign-out", headers=ORIGIN)
+        assert (await client.get("/")).status_code == 303
+    await store.close()

@@ -167,32 +167,52 @@ async def test_what_it_printed_is_kept_however_it_ends_without_what_opens_someth
     ]
 
 
-async def test_endless_output_is_cut_off_at_its_time_and_only_its_end_is_kept(attempt: Make) -> None:
-    ended = await attempt("sh", "-c", "yes stdout & yes stderr >&2", timeout=0.3)
+async def test_of_long_output_only_the_end_is_kept(attempt: Make) -> None:
+    much = "yes a | head -c 3000000; yes b | head -c 3000000 >&2; echo last; echo last >&2"
+    ended = await attempt("sh", "-c", much)
+    assert (ended.outcome, len(ended.note) <= 4096) == ("done", True)
+    out, err = ended.note.split("stderr: ")
+    assert (out.startswith("stdout: "), out.endswith("last\n"), err.endswith("last")) == (True, True, True)
+
+
+async def test_endless_output_is_cut_off_at_its_time(attempt: Make) -> None:
+    ended = await attempt("yes", timeout=0.3)
     assert (ended.outcome, ended.error) == ("retry", "took longer than 0.3 s")
-    assert len(ended.note) <= 4096
-    assert ended.note.startswith("stdout: ")
-    assert ended.note.endswith("stderr")
+    assert len(ended.note or "") <= 4096
 
 
 # What is left of it
 
 
+async def cut_off(made: Handler, event: Event, context: Any, ready: Path) -> None:
+    """Run a handler, and cancel it as its time limit does, once it has written to a file."""
+    task = asyncio.create_task(Calls().attempt(made, event, context, last=False))
+    async with asyncio.timeout(20):
+        while not written(ready):
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 @pytest.mark.parametrize("stubborn", ["", "trap '' TERM; "])
-async def test_at_its_time_all_that_it_started_ends(attempt: Make, tmp_path: Path, stubborn: str) -> None:
+async def test_when_it_is_cut_off_all_that_it_started_ends(
+    handler: Make, context: Make, finished: Event, tmp_path: Path, stubborn: str
+) -> None:
     pids = tmp_path / "pids"
-    start = (
-        f"{stubborn}sh -c '{stubborn.replace(chr(39), chr(34))}echo $$ >> {pids}; sleep 60' & echo $$ >> {pids}; wait"
-    )
-    ended = await attempt("sh", "-c", start, timeout=0.5)
-    assert (ended.outcome, ended.error) == ("retry", "took longer than 0.5 s")
+    start = f"{stubborn}sleep 60 & echo $! $$ > {pids}.new; mv {pids}.new {pids}; wait; sleep 60"
+    await cut_off(handler("sh", "-c", start), finished, context(), pids)
     assert len(written(pids)) == 2
     await gone(pids)
 
 
-async def test_it_may_say_a_last_word_when_its_time_is_over(attempt: Make) -> None:
-    ended = await attempt("sh", "-c", "trap 'echo tidied up; exit 0' TERM; sleep 60 & wait", timeout=0.5)
-    assert (ended.outcome, ended.note) == ("retry", "stdout: tidied up")
+async def test_it_may_say_a_last_word_when_it_is_cut_off(
+    handler: Make, context: Make, finished: Event, tmp_path: Path
+) -> None:
+    ready, given = tmp_path / "ready", context()
+    start = f"trap 'echo tidied up; exit 0' TERM; sleep 60 & echo yes > {ready}; wait"
+    await cut_off(handler("sh", "-c", start), finished, given, ready)
+    assert given.noted == "stdout: tidied up"
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])

@@ -232,19 +232,22 @@ async def test_jobs_come_in_pages(store):
     assert (await store.jobs.page(state="succeeded")).rows == []
 
 
-async def test_sqlite_looks_for_events_in_the_order_of_their_ids_alone(store, history):
+async def test_sqlite_looks_for_events_and_runs_in_the_order_of_their_ids_alone(store, states):
     if not store.database.is_sqlite:
         pytest.skip("PostgreSQL plans by what it counted; the benchmark measures it")
-    await history(3)
     asked = []
     engine = store.database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *about: asked.append((about[2], about[3])), named=False)
     for meant in (Filter(), *(one for one, _ in MEANT if not (one.job_id or one.id or one.state == "waiting"))):
         await store.events.page(meant)
+    for state in ("waiting", "done", "failed", None):
+        await store.runs.page(RunFilter(state=state, handler="log"))
     async with store.database.read() as connection:
-        for statement, values in asked:
-            if statement.startswith("SELECT"):
-                plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-                steps = " ".join(row[3] for row in plan)
-                assert "sqlite_autoindex_events_1" in steps, (statement, steps)
-                assert "TEMP B-TREE" not in steps
+        for statement, values in [one for one in asked if one[0].startswith("SELECT")]:
+            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            steps = " ".join(row[3] for row in plan)
+            assert any(f" {index}" in steps for index in ORDERED), (statement, steps)
+            assert "TEMP B-TREE" not in steps, statement
+
+
+ORDERED = ("sqlite_autoindex_events_1", "sqlite_autoindex_runs_1", "runs_failed")

@@ -264,7 +264,7 @@ def upgrade() -> None:
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.create_index(
             "runs_due",
-            ["handler", "due_at", "id"],
+            ["handler", "due_at", "id", "state"],
             unique=False,
             sqlite_where=sa.text("state = 'waiting'"),
             postgresql_where=sa.text("state = 'waiting'"),
