@@ -12,6 +12,7 @@ demo: $(VENV)/.run ## seven jobs from submission to file, offline, in seconds
 
 test: $(VENV)/.dev check ## linters, types, import rules, all tests, branch coverage
 	$(BIN)/python tests/browser/chromium.py
+	$(BIN)/python -m compileall -q receiver handlers  # each of the many processes would else compile it anew
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 check: $(VENV)/.dev ## linters, types and import rules only

@@ -86,7 +86,7 @@ class World:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("RECEIVER_", "VIDEOGEN", "FINEVOICE_"))
+            if not name.startswith(("RECEIVER_", "VIDEOGEN", "FINEVOICE_", "COVERAGE_PROCESS"))
         }
         module = ["-c", "from receiver.cli import register_webhook as run; run()"]
         module = module if arguments[0] == "register-webhook" else ["-m", "receiver", arguments[0]]
