@@ -98,6 +98,25 @@ class Scheme:
         """Return the key bytes of a secret. Raises ConfigError, without naming it, if it must not be used."""
         return _KEYS.get(self.kind, _shared_key)(self, secret.strip())
 
+    def signed(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> str:
+        """Return what is signed of a delivery, for people: the body by its size, the secret not at all.
+
+        Raises BadSignature if something of it is missing.
+        """
+        found = _deciding(self.names, headers)
+        stamp = _CONTAINERS[self.container](b"")(found[self.header.encode()])[1]
+        if self.stamp:
+            stamp = found[self.stamp.encode()]
+        message = found[self.id.encode()] if self.id else b""
+        hidden = {"body": f"<the body, {len(body):,} bytes>", "secret": "<the secret>"}
+
+        def shown(piece: str, text: str) -> str:
+            if piece == "literal":
+                return text
+            return hidden.get(piece) or _PIECES[piece](text)(found, message, stamp, body, b"").decode("latin-1")
+
+        return "".join(shown(piece, text) for piece, text in _parts(self.template))
+
 
 # The engine: what is common to all kinds
 

@@ -512,3 +512,37 @@ def test_of_200_000_random_deliveries_only_bad_signature_comes_out():
         except BadSignature:
             continue
         pytest.fail(f"accepted: {headers}")
+
+
+SPELLED = [
+    (
+        STANDARD,
+        {"webhook-id": "msg_1", "webhook-timestamp": "1700000000", "webhook-signature": "v1,AAAA"},
+        "msg_1.1700000000.<the body, 8 bytes>",
+    ),
+    (
+        Scheme(kind="hmac", template="{ts},{body}", header="x-sig", container="fields", label="v1"),
+        {"x-sig": "t=1700000000,v1=00"},
+        "1700000000,<the body, 8 bytes>",
+    ),
+    (
+        Scheme(kind="hash", template="{body}{ts}{secret}", header="x-sig", stamp="x-at"),
+        {"x-sig": "00", "x-at": "1700000000"},
+        "<the body, 8 bytes>1700000000<the secret>",
+    ),
+]
+
+
+@pytest.mark.parametrize(("scheme", "headers", "told"), SPELLED)
+def test_what_is_signed_is_spelled_out_without_the_body_and_the_secret(scheme, headers, told):
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert scheme.signed(pairs, b'{"id":1}') == told
+
+
+def test_a_signed_string_that_lacks_something_is_an_error_like_any_other():
+    with pytest.raises(BadSignature, match="missing-header"):
+        STANDARD.signed([], b"{}")
+    scheme = Scheme(kind="hmac", template="{json:/id}", header="x-sig")
+    with pytest.raises(BadSignature, match="no-signed-field"):
+        scheme.signed([(b"x-sig", b"00")], b"{}")
+    assert scheme.signed([(b"x-sig", b"00")], b'{"id":"a"}') == "a"

@@ -36,6 +36,7 @@ def verify(
     _say(f"body: {len(content):,} bytes, taken as they are")
     if isinstance(found := sources[source], Told):
         _explain(found.scheme, [name for name, _ in pairs])
+        _spell(found.scheme, pairs, content)
     keys = _keys(settings, source, sources[source])
     if not keys:
         _say("keys: none, so every delivery is refused")
@@ -52,6 +53,15 @@ def _explain(scheme: Scheme, names: list[bytes]) -> None:
         _say(f"header {name.decode()}: {there}")
     if scheme.stamp or scheme.container == "fields":
         _say(f"timestamp: up to {scheme.past:g} s old, {scheme.future:g} s ahead")
+
+
+def _spell(scheme: Scheme, pairs: list[tuple[bytes, bytes]], content: bytes) -> None:
+    if scheme.kind not in ("hmac", "hash", "ed25519"):
+        return
+    try:
+        _say(f"signed string: {scheme.signed(pairs, content)!r}")
+    except BadSignature as error:
+        _say(f"signed string: cannot be put together, {error.reason}")
 
 
 def _tried(

@@ -1,5 +1,6 @@
 """A provider that only calls, written down as data: how it signs and where its JSON says what. Pure, no I/O."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,11 @@ _ALTERNATIVES = re.compile(r"\|(?=/)")
 
 @dataclass(slots=True, kw_only=True)  # not frozen: the attributes of a `Source` are plain ones
 class Profile:
-    """A source as data. Pointers are JSON pointers; several with `|`, the first that is there counts; `*` is each."""
+    """A source as data.
+
+    Pointers are JSON pointers: several with `|`, the first that is there counts; `*` is each of a list, `{json}` what a
+    text holds as JSON.
+    """
 
     name: str
     scheme: Scheme
@@ -111,10 +116,19 @@ def _values(data: Any, pointers: str | None) -> Iterator[Any]:
 
 
 def _step(value: Any, step: str) -> Iterable[Any]:
+    if step == "{json}":
+        return _held(value)
     if step == "*":
         # A single URL stands for a list of one.
         return value if isinstance(value, list) else [value] if isinstance(value, str) else []
     return [value[step]] if isinstance(value, dict) and step in value else []
+
+
+def _held(value: Any) -> list[Any]:
+    try:
+        return [json.loads(value)] if isinstance(value, str) else []
+    except (ValueError, RecursionError):
+        return []
 
 
 def _first(data: Any, pointers: str | None) -> Any:

@@ -227,6 +227,7 @@ PROFILES = (
         ),
         certainty="confirmed", facts="https://docs.kie.ai/common-api/webhook-verification",
         job="/data/task_id|/data/taskId|/taskId", state="/data/state", ends=_ends("success", "fail"),
+        outputs="/data/resultJson/{json}/resultUrls/*|/data/data/*/audio_url|/data/video_url",
         error="/data/failMsg|/msg",
         answer="200", waits=15,
     ),

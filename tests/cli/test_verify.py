@@ -23,6 +23,7 @@ def test_a_genuine_delivery_is_explained_without_its_secret(run, delivery):
     assert "key …B3zY: fits" in ended.out
     assert "{ts}.{body}" in ended.out
     assert "header mux-signature: there" in ended.out
+    assert "signed string: '1700000000.<the body, 10 bytes>'" in ended.out
     assert "up to 300 s old" in ended.out
     assert "verdict: taken" in ended.out
     assert SECRET not in ended.out + ended.err

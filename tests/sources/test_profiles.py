@@ -50,6 +50,12 @@ READ = [
     ("kling", {"task_id": "j", "task_status": "succeed", "task_result": {"videos": [{"url": "https://k/a"}]}},
      "succeeded", "j", ["https://k/a"]),
     ("luma", {"id": "j", "state": "dreaming"}, None, "j", []),
+    ("kie", {"data": {"taskId": "j", "state": "success", "resultJson": '{"resultUrls": ["https://k/a", "https://k/b"]}'}},
+     "succeeded", "j", ["https://k/a", "https://k/b"]),
+    ("kie", {"data": {"taskId": "j", "state": "success", "resultJson": "{no JSON"}}, "succeeded", "j", []),
+    ("kie", {"data": {"taskId": "j", "state": "success", "video_url": "https://k/a"}}, "succeeded", "j",
+     ["https://k/a"]),
+    ("kie", {"data": {"taskId": "j", "state": "fail", "failMsg": "no"}}, "failed", "j", "no"),
     ("shotstack", {"id": "asset", "render": "j", "status": "done", "url": "https://s/a"}, "succeeded", "j",
      ["https://s/a"]),
 ]  # fmt: skip
