@@ -10,6 +10,7 @@ Each scheme is compiled once into the few steps that it needs, so that what it d
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import json
@@ -70,13 +71,14 @@ class Scheme:
     #: How the header holds it: bare, after a prefix, as fields `t=…,v1=…`, or as a list `v1,… v1,…`.
     container: Literal["bare", "prefix", "fields", "list"] = "bare"
     label: str = ""  #: the prefix, the field or the label in the list; others are passed over
-    encoding: Literal["hex", "base64"] = "hex"
+    separator: str = ""  #: between fields or the items of a list; a comma and a space if nothing is said
+    encoding: Literal["hex", "base64", "base64url"] = "hex"  #: the last without padding, as in a JWS
     stamp: str | None = None  #: the header of the timestamp; with `fields` it is the field `t` of the signature
     unit: Literal["s", "ms"] = "s"  #: of the timestamp
     past: float = TOLERANCE  #: seconds that a timestamp may be old
     future: float = TOLERANCE  #: seconds that it may be ahead
     id: str | None = None  #: the header of the message id; only a signed one counts
-    key: Literal["text", "base64"] = "text"  #: what a secret is
+    key: Literal["text", "base64", "hex"] = "text"  #: what a secret is; base64 in either alphabet
     strip: str = ""  #: what a secret may begin with that is not part of it
     issuer: str | None = None  #: jwt: who must have issued it
     #: Whom it must be for, where a provider signs for all its customers with the same keys: `aud` of a token, or what
@@ -104,7 +106,7 @@ class Scheme:
         Raises BadSignature if something of it is missing.
         """
         found = _deciding(self.names, headers)
-        stamp = _CONTAINERS[self.container](b"")(found[self.header.encode()])[1]
+        stamp = _CONTAINERS[self.container](self)(found[self.header.encode()])[1]
         if self.stamp:
             stamp = found[self.stamp.encode()]
         message = found[self.id.encode()] if self.id else b""
@@ -143,7 +145,7 @@ def _signed(scheme: Scheme, content: Content) -> Verify:
     stamped = bool(stamp_name) or scheme.container == "fields"
     past, future = -scheme.past, scheme.future
     is_timestamp, seconds = (_is_timestamp, int) if scheme.unit == "s" else (_is_timestamp_ms, _seconds_of_ms)
-    split, judge = _CONTAINERS[scheme.container](scheme.label.encode()), _JUDGES[scheme.kind](scheme, content)
+    split, judge = _CONTAINERS[scheme.container](scheme), _JUDGES[scheme.kind](scheme, content)
 
     def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keys: Sequence[bytes], now: float) -> str:
         found = _deciding(names, headers)
@@ -300,17 +302,20 @@ _PIECES: dict[str, Callable[[str], Content]] = {
 # Containers
 
 
-def _bare(_label: bytes) -> Split:
+def _bare(_scheme: Scheme) -> Split:
     return lambda value: ([value], b"")
 
 
-def _prefixed(label: bytes) -> Split:
+def _prefixed(scheme: Scheme) -> Split:
+    label = scheme.label.encode()
     return lambda value: ([value[len(label) :]] if value.startswith(label) else [], b"")
 
 
-def _fields(label: bytes) -> Split:
+def _fields(scheme: Scheme) -> Split:
+    label, separator = scheme.label.encode(), (scheme.separator or ",").encode()
+
     def split(value: bytes) -> tuple[list[bytes], bytes]:
-        pairs = [item.strip(b" ").partition(b"=") for item in value.split(b",")]
+        pairs = [item.strip(b" ").partition(b"=") for item in value.split(separator)]
         stamps = [text for name, _, text in pairs if name == b"t"]
         if len(stamps) != 1:
             raise BadSignature("malformed-timestamp")
@@ -319,13 +324,13 @@ def _fields(label: bytes) -> Split:
     return split
 
 
-def _listed(label: bytes) -> Split:
-    label += b","
+def _listed(scheme: Scheme) -> Split:
+    label, separator = scheme.label.encode() + b",", (scheme.separator or " ").encode()
     length = len(label)
-    return lambda value: ([item[length:] for item in value.split(b" ") if item.startswith(label)], b"")
+    return lambda value: ([item[length:] for item in value.split(separator) if item.startswith(label)], b"")
 
 
-_CONTAINERS: dict[str, Callable[[bytes], Split]] = {
+_CONTAINERS: dict[str, Callable[[Scheme], Split]] = {
     "bare": _bare,
     "prefix": _prefixed,
     "fields": _fields,
@@ -339,7 +344,8 @@ _CONTAINERS: dict[str, Callable[[bytes], Split]] = {
 
 def _judge_digest(scheme: Scheme, content: Content) -> Judge:
     digest, is_hex, is_hmac = scheme.digest, scheme.encoding == "hex", scheme.kind == "hmac"
-    compare, authenticate, base64_of = hmac.compare_digest, hmac.digest, binascii.b2a_base64
+    compare, authenticate, written = hmac.compare_digest, hmac.digest, _WRITTEN[scheme.encoding]
+    is_base64, base64_of = scheme.encoding == "base64", binascii.b2a_base64
 
     def judge(
         signatures: list[bytes], keys: Sequence[bytes], found: Headers, message: bytes, stamp: bytes, body: bytes
@@ -352,7 +358,7 @@ def _judge_digest(scheme: Scheme, content: Content) -> Judge:
         for key in keys:
             signed = content(found, message, stamp, body, key)
             proof = authenticate(key, signed, digest) if is_hmac else hashlib.new(digest, signed).digest()
-            expected = binascii.hexlify(proof) if is_hex else base64_of(proof, newline=False)
+            expected = base64_of(proof, newline=False) if is_base64 else written(proof)
             for text in signatures:
                 matched |= compare(expected, text)
         return None if matched else "wrong-signature"
@@ -403,11 +409,31 @@ def _judge_value(scheme: Scheme, _content: Content) -> Judge:
 def _decoded(text: bytes, encoding: str) -> bytes:
     """Return what a signature says, nothing if it is not written as this would be."""
     try:
-        found = binascii.unhexlify(text) if encoding == "hex" else base64.b64decode(text)
+        found = _READ[encoding](text)
     except ValueError:
         return b""
-    again = binascii.hexlify(found) if encoding == "hex" else binascii.b2a_base64(found, newline=False)
-    return found if again == (text.lower() if encoding == "hex" else text) else b""
+    return found if _WRITTEN[encoding](found) == (text.lower() if encoding == "hex" else text) else b""
+
+
+def _base64url(proof: bytes) -> bytes:
+    return base64.urlsafe_b64encode(proof).rstrip(b"=")
+
+
+def _from_base64url(text: bytes) -> bytes:
+    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+
+
+#: How the bytes of a signature are written, and read; the reading is lax, and what it gives is written again.
+_WRITTEN: dict[str, Callable[[bytes], bytes]] = {
+    "hex": binascii.hexlify,
+    "base64": functools.partial(binascii.b2a_base64, newline=False),
+    "base64url": _base64url,
+}
+_READ: dict[str, Callable[[bytes], bytes]] = {
+    "hex": binascii.unhexlify,
+    "base64": base64.b64decode,
+    "base64url": _from_base64url,
+}
 
 
 _JUDGES: dict[str, Callable[[Scheme, Content], Judge]] = {
@@ -426,6 +452,8 @@ def _shared_key(scheme: Scheme, secret: str) -> bytes:
     secret = secret.removeprefix(scheme.strip)
     if scheme.key == "base64":
         return decode_secret(secret)
+    if scheme.key == "hex":
+        return decode_secret(_base64_of(secret))
     try:
         key = secret.encode()
     except UnicodeEncodeError:
@@ -435,6 +463,13 @@ def _shared_key(scheme: Scheme, secret: str) -> bytes:
     if len(key) < SHORTEST_KEY:
         raise ConfigError(f"the secret is too short: {len(key)} bytes, at least {SHORTEST_KEY} are needed")
     return key
+
+
+def _base64_of(secret: str) -> str:
+    try:
+        return base64.b64encode(bytes.fromhex(secret)).decode()
+    except ValueError:
+        raise ConfigError("the secret is not hexadecimal: put the provider's own secret there") from None
 
 
 def _ed25519_key(scheme: Scheme, secret: str) -> bytes:

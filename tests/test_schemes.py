@@ -546,3 +546,44 @@ def test_a_signed_string_that_lacks_something_is_an_error_like_any_other():
     with pytest.raises(BadSignature, match="no-signed-field"):
         scheme.signed([(b"x-sig", b"00")], b"{}")
     assert scheme.signed([(b"x-sig", b"00")], b'{"id":"a"}') == "a"
+
+
+PROOF = hmac.digest(b"k" * 16 + b"ey", b"body", "sha256")
+URL_SAFE = base64.urlsafe_b64encode(PROOF).rstrip(b"=")
+
+
+@pytest.mark.parametrize(
+    ("changes", "header"),
+    [
+        ({"encoding": "base64url"}, URL_SAFE),
+        ({"container": "list", "label": "v1", "separator": ";"}, b"v1,00;v1," + PROOF.hex().encode()),
+        ({"container": "prefix", "label": "mac ", "encoding": "base64url"}, b"mac " + URL_SAFE),
+    ],
+)
+def test_signatures_are_found_however_they_are_written(changes, header):
+    scheme = Scheme(kind="hmac", header="x-sig", **changes)
+    keys = [b"k" * 16 + b"ey"]
+    assert scheme.verify([(b"x-sig", header)], b"body", keys=keys, now=0).startswith("sha256:")
+    for wrong in (header + b"=", header[:-2], header.replace(b"-", b"+").replace(b"_", b"/") + b"A", b""):
+        with pytest.raises(BadSignature):
+            scheme.verify([(b"x-sig", wrong)], b"body", keys=keys, now=0)
+
+
+def test_fields_may_be_apart_by_another_separator():
+    scheme = Scheme(kind="hmac", template="{ts}.{body}", header="x-sig", container="fields", label="s", separator=";")
+    proof = hmac.digest(b"key", b"1700000000.body", "sha256").hex()
+    header = f"t=1700000000;s={proof}".encode()
+    assert scheme.verify([(b"x-sig", header)], b"body", keys=[b"key"], now=1700000000)
+    with pytest.raises(BadSignature):
+        scheme.verify([(b"x-sig", header.replace(b";", b","))], b"body", keys=[b"key"], now=1700000000)
+
+
+def test_a_secret_in_hexadecimal_is_its_bytes_and_what_is_none_is_refused_without_naming_it():
+    scheme = Scheme(kind="hmac", header="x-sig", key="hex")
+    assert scheme.decode_secret("00112233445566778899aabbccddeeff" * 2) == bytes.fromhex(
+        "00112233445566778899aabbccddeeff" * 2
+    )
+    for wrong in ("", "00", "zz" * 20, "00" * 32, "0" * 63):
+        with pytest.raises(ConfigError) as told:
+            scheme.decode_secret(wrong)
+        assert not wrong or len(wrong) < 3 or wrong not in str(told.value)

@@ -215,7 +215,7 @@ PROFILES = (
             kind="hash", digest="sha1", template="{body}{ts}{secret}", header="x-cld-signature",
             stamp="x-cld-timestamp", past=7200,
         ),
-        certainty="unknown", facts="https://pypi.org/project/cloudinary/",
+        certainty="unknown", facts="https://github.com/cloudinary/pycloudinary",
         doubts="whether the digest is SHA-1, and where its JSON has the event and the job",
         event="/notification_type", job="/asset_id", state="/notification_type", ends={},
     ),
