@@ -1,10 +1,10 @@
 """Webhooks registered at providers, and their sealed signing secrets."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ids import new_id
@@ -130,17 +130,6 @@ class Endpoints:
         async with self._database.write() as connection:
             ended = update(secrets).where(secrets.c.id == id).values(valid_until=at)
             return (await connection.execute(ended)).rowcount > 0
-
-    async def reseal(self, sealed: Sequence[tuple[str, str]]) -> None:
-        """Replace the sealed text of secrets, given as pairs of id and text."""
-        async with self._database.write() as connection:
-            for secret_id, text in sealed:
-                await connection.execute(update(secrets).where(secrets.c.id == secret_id).values(sealed=text))
-
-    async def forget_expired(self, *, now: float) -> int:
-        """Delete secrets that no longer count; return how many."""
-        async with self._database.write() as connection:
-            return (await connection.execute(delete(secrets).where(secrets.c.valid_until <= now))).rowcount
 
 
 def _secret_row(source: str, endpoint_id: str | None, sealed: str, last4: str, now: float) -> dict[str, object]:
