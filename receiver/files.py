@@ -286,6 +286,16 @@ class Gallery:
         return await self._files.link(file, seconds=seconds) if file else None
 
     def path(self, place: str) -> Path | None:
-        """Return where a file lies on this machine; None if it does not, or elsewhere than files are kept now."""
+        """Return where a file lies on this machine; None if that is elsewhere than files are kept now.
+
+        So it is if there is a link at its place that leads out of the folder. It looks at the disk.
+        """
         file = name_at(self._files, place)
-        return self._files.path(file) if file and isinstance(self._files, Folder) else None
+        if not file or not isinstance(self._files, Folder):
+            return None
+        path = self._files.path(file)
+        return path if path.resolve().parent == Path(self._files.place).resolve() else None
+
+    def is_remote(self, place: str) -> bool:
+        """Whether a file lies in the bucket where files are kept now."""
+        return isinstance(self._files, Bucket) and name_at(self._files, place) is not None

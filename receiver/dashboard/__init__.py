@@ -13,6 +13,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from ..errors import NoAccess, Unavailable
+from ..files import Gallery
 from ..settings import Settings
 from ..sources import Source
 from ..store import Store
@@ -37,7 +38,13 @@ class Dashboard:
     """The ASGI app of the pages."""
 
     def __init__(
-        self, *, store: Store, sources: Mapping[str, Source], settings: Settings, clock: Callable[[], float]
+        self,
+        *,
+        store: Store,
+        sources: Mapping[str, Source],
+        settings: Settings,
+        gallery: Gallery,
+        clock: Callable[[], float],
     ) -> None:
         self._gate = Gate(
             sessions=store.sessions, token=settings.admin_token, public_url=settings.public_url, clock=clock
@@ -49,7 +56,7 @@ class Dashboard:
             for path in STATIC.rglob("*")
             if path.suffix in ASSETS
         }
-        pages, media = self._pages, Media(store=store, place=settings.files)
+        pages, media = self._pages, Media(store=store, gallery=gallery)
         overview = Overview(store=store, pages=pages, clock=clock)
         events = Events(store=store, pages=pages, media=media, sources=sources, public_url=settings.public_url)
         jobs = Jobs(store=store, pages=pages, media=media, sources=sources, clock=clock)

@@ -7,8 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from ..errors import ConfigError
-from ..files import BUCKETS, name_at, open_files
+from ..files import Gallery
 from ..store import Store
 from .pages import HEADERS, Missing, Views
 
@@ -35,10 +34,9 @@ class Media:
     Those in the folder are shown in the pages; for one in the bucket there is a link that works for a minute.
     """
 
-    def __init__(self, *, store: Store, place: str) -> None:
+    def __init__(self, *, store: Store, gallery: Gallery) -> None:
         self._store = store
-        self._place = place
-        self._folder = None if place.startswith(BUCKETS) else Path(place)
+        self._gallery = gallery
 
     def views(self) -> Views:
         """Return everything that is answered."""
@@ -71,24 +69,16 @@ class Media:
 
     def _path(self, output: dict[str, Any]) -> Path | None:
         """Return where the file is: only if that is in our folder, whatever its handler said."""
-        if self._folder is None or output["place"] is None:
-            return None
-        folder = self._folder.resolve()
-        try:
-            path = Path(output["place"]).resolve()
-            return path if path.is_relative_to(folder) and path.is_file() else None
-        except (OSError, ValueError):
-            return None
+        path = self._gallery.path(output["place"]) if output["place"] else None
+        return path if path and path.is_file() else None
 
     def _in_bucket(self, output: dict[str, Any]) -> bool:
-        return self._folder is None and (output["place"] or "").startswith(f"{self._place.rstrip('/')}/")
+        return output["place"] is not None and self._gallery.is_remote(output["place"])
 
     async def _link(self, place: str) -> str:
         try:
-            bucket = await asyncio.to_thread(open_files, self._place)
-            name = name_at(bucket, place)
-            link = await bucket.link(name, seconds=LINKED) if name else None
-        except (ConfigError, OSError) as error:
+            link = await self._gallery.presigned(place, seconds=LINKED)
+        except OSError as error:
             raise Missing(f"There is no link to it: {error}.") from None
         if link is None:
             raise Missing("There is no such file here.")

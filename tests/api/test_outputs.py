@@ -90,6 +90,15 @@ async def test_nothing_is_sent_that_lies_elsewhere(tmp_path, place):
     assert "not where RECEIVER_FILES points" in answer.json()["detail"]
 
 
+async def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path):
+    async with gallery(tmp_path) as (client, store):
+        (tmp_path / "secret").write_text("secret")
+        (tmp_path / "files" / "clip.mp4").symlink_to(tmp_path / "secret")
+        id = await captured(store, tmp_path / "files" / "clip.mp4")
+        answer = await client.get(f"/outputs/{id}/content")
+    assert (answer.status_code, "secret" in answer.text) == (410, False)
+
+
 async def test_a_file_that_is_gone_and_an_output_that_was_missed_are_told_apart(tmp_path):
     async with gallery(tmp_path) as (client, store):
         gone = await client.get(f"/outputs/{await captured(store, tmp_path / 'files' / 'clip.mp4')}/content")
