@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from .call import Call
-from .models import ProblemAnswer
+from .models.problem import ProblemAnswer
 from .problem import TITLES
 
 #: What any call may answer.

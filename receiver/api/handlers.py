@@ -5,9 +5,11 @@ from typing import Any
 
 from ..recall import endpoints_told, handlers_told, stats_told
 from ..store import Store
-from . import models
 from .call import Call, Said
 from .events import There
+from .models.endpoints import EndpointsAnswer
+from .models.handlers import HandlerRow, HandlersAnswer
+from .models.stats import StatsAnswer, StatsQuery
 from .problem import Problem
 
 #: Seconds of a minute and an hour.
@@ -29,14 +31,14 @@ class HandlerCalls:
                 path="/handlers",
                 does=self._handlers,
                 summary="List handlers as workers found them, with how their runs stand",
-                answer=models.HandlersAnswer,
+                answer=HandlersAnswer,
             ),
             Call(
                 method="POST",
                 path="/handlers/{id}/pause",
                 does=self._pause,
                 summary="Let a handler's runs wait; new ones gather",
-                answer=models.HandlerRow,
+                answer=HandlerRow,
                 refuses=(404,),
             ),
             Call(
@@ -44,7 +46,7 @@ class HandlerCalls:
                 path="/handlers/{id}/resume",
                 does=self._resume,
                 summary="Let a paused handler go on",
-                answer=models.HandlerRow,
+                answer=HandlerRow,
                 refuses=(404,),
             ),
             Call(
@@ -52,15 +54,15 @@ class HandlerCalls:
                 path="/endpoints",
                 does=self._endpoints,
                 summary="List webhooks registered at providers, with when each was last heard",
-                answer=models.EndpointsAnswer,
+                answer=EndpointsAnswer,
             ),
             Call(
                 method="GET",
                 path="/stats",
                 does=self._stats,
                 summary="Tell what is left to do, and how much happened in each of the last minutes or hours",
-                query=models.StatsQuery,
-                answer=models.StatsAnswer,
+                query=StatsQuery,
+                answer=StatsAnswer,
             ),
         ]
 

@@ -15,8 +15,8 @@ from ..recall import all_described, described
 from ..sources import Source
 from ..store import Job, Store
 from ..tracker import expected_job, new_job
-from . import models
 from .call import Call, Said
+from .models.jobs import CallbackAnswer, CallbackBody, JobAnswer, JobsAnswer, JobsQuery, NewJobBody, WaitQuery
 from .problem import Answer, Problem
 
 #: Seconds between two looks at a job that somebody waits for.
@@ -46,16 +46,16 @@ class JobCalls:
                 path="/jobs",
                 does=self._list,
                 summary="List jobs, newest first",
-                query=models.JobsQuery,
-                answer=models.JobsAnswer,
+                query=JobsQuery,
+                answer=JobsAnswer,
             ),
             Call(
                 method="POST",
                 path="/jobs",
                 does=self._submit,
                 summary="Submit a job; a worker sends it off",
-                body=models.NewJobBody,
-                answer=models.JobAnswer,
+                body=NewJobBody,
+                answer=JobAnswer,
                 status=202,
                 refuses=(413,),
             ),
@@ -64,8 +64,8 @@ class JobCalls:
                 path="/jobs/{id}",
                 does=self._show,
                 summary="Show a job by our id or its provider's, at once or when it has ended",
-                query=models.WaitQuery,
-                answer=models.JobAnswer,
+                query=WaitQuery,
+                answer=JobAnswer,
                 refuses=(404,),
             ),
             Call(
@@ -81,8 +81,8 @@ class JobCalls:
                 path="/callbacks",
                 does=self._expect,
                 summary="Make a URL at which a provider that signs nothing may call back about one job",
-                body=models.CallbackBody,
-                answer=models.CallbackAnswer,
+                body=CallbackBody,
+                answer=CallbackAnswer,
                 status=201,
                 refuses=(409, 413),
             ),
@@ -91,7 +91,7 @@ class JobCalls:
                 path="/jobs/{id}/cancel",
                 does=self._cancel,
                 summary="Ask for the end of a job",
-                answer=models.JobAnswer,
+                answer=JobAnswer,
                 status=202,
                 refuses=(404, 409),
             ),

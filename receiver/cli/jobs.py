@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ..api.models import JobState
+from ..api.models.jobs import JobState
 from ..callback import Callbacks
 from ..errors import ConfigError
 from ..events import redact_url
