@@ -94,19 +94,14 @@ class Door:
             token=settings.admin_token,
             counted=lambda: meters.together(meters.counted(), self._supervisor.counted),
         )
-        gallery = gallery_of(settings)
-        self._api = Api(
-            store=self._store,
-            sources=found,
-            token=settings.admin_token,
-            callbacks=callbacks,
-            gallery=gallery,
-        )
+        self._api = Api(store=self._store, sources=found, settings=settings)
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._failed: Callable[[], None] = lambda: None
         #: Why the process must end, once a part of it has died.
         self.failure: BaseException | None = None
-        self._dashboard = Dashboard(store=self._store, sources=found, settings=settings, gallery=gallery, clock=clock)
+        self._dashboard = Dashboard(
+            store=self._store, sources=found, settings=settings, gallery=gallery_of(settings), clock=clock
+        )
         self._pages = Starlette(
             routes=[
                 Mount(

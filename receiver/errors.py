@@ -2,6 +2,7 @@
 
     ReceiverError
     ├── ConfigError            settings, secrets or handlers that cannot work; names what to change
+    │   └── UnknownEndpoint    an endpoint that is neither here nor at its provider
     ├── Refused                a delivery that is not taken; `status` is what its sender is answered
     │   ├── BadSignature       401
     │   ├── UnknownSource      404
@@ -26,6 +27,10 @@ class ReceiverError(Exception):
 
 class ConfigError(ReceiverError):
     """Settings, secrets or handlers that cannot work. The message says what to change."""
+
+
+class UnknownEndpoint(ConfigError):
+    """No endpoint has this id, neither here nor at the provider."""
 
 
 class Refused(ReceiverError):

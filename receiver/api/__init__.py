@@ -6,7 +6,7 @@ Every request needs `Authorization: Bearer $RECEIVER_ADMIN_TOKEN`. Errors are `a
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -20,14 +20,21 @@ from ..files import Gallery, open_files
 from ..settings import Settings
 from ..sources import Source
 from ..store import Store
+from .alarms import AlarmCalls
 from .call import Call
 from .document import document
+from .endpoints import EndpointCalls
+from .erasure import ErasureCalls
 from .events import EventCalls, There
 from .handlers import HandlerCalls
 from .jobs import JobCalls
 from .outputs import OutputCalls
 from .problem import Answer, Problem, problem, told
+from .retention import RetentionCalls
 from .runs import RunCalls
+from .secrets import SecretCalls
+from .sources import SourceCalls
+from .stats import StatsCalls
 
 log = structlog.get_logger(__name__)
 
@@ -52,19 +59,25 @@ class Api:
         *,
         store: Store,
         sources: Mapping[str, Source],
-        token: SecretStr | None,
-        callbacks: Callbacks,
-        gallery: Gallery,
+        settings: Settings,
         there: There | None = None,
     ) -> None:
-        self._token = token
+        self._token = settings.admin_token
+        callbacks = Callbacks(settings.secret_keys, settings.public_url)
         there = there or store.handlers.there
         calls = [
             *EventCalls(store, there).calls(),
             *RunCalls(store).calls(),
-            *OutputCalls(store, gallery).calls(),
+            *OutputCalls(store, gallery_of(settings)).calls(),
             *JobCalls(store, sources, callbacks).calls(),
+            *ErasureCalls(store, open_files(settings.files)).calls(),
             *HandlerCalls(store, there).calls(),
+            *EndpointCalls(store, sources, settings).calls(),
+            *SecretCalls(store, sources, settings).calls(),
+            *SourceCalls(sources, settings).calls(),
+            *AlarmCalls(store).calls(),
+            *StatsCalls(store).calls(),
+            *RetentionCalls(store, settings.config).calls(),
         ]
         #: The OpenAPI document.
         self.document = document(calls, prefix=PREFIX, version=__version__)

@@ -13,6 +13,9 @@ from .problem import Answer, Problem
 #: Bytes of a body.
 LARGEST = 2**20
 
+#: Seconds that a request about many works before it says where to go on.
+AT_LENGTH = 1.0
+
 M = TypeVar("M", bound=BaseModel)
 
 

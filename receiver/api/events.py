@@ -7,13 +7,10 @@ from ..events import redact
 from ..recall import event_told, refusal_told
 from ..replay import replay
 from ..store import PATIENCE, SEARCH, Filter, Reported, Store
-from .call import Call, Said
+from .call import AT_LENGTH, Call, Said
 from .models.events import EventAnswer, EventsAnswer, EventsQuery, ReplayAnswer, ReplayBody, ReplayManyBody
 from .models.refused import RefusedAnswer, RefusedPage, RefusedQuery
 from .problem import Problem
-
-#: Seconds that a request for many events works before it says where to go on.
-AT_LENGTH = 1.0
 
 #: Who tells which handlers a replay may run.
 There = Callable[[], Awaitable[Sequence[Reported]]]

@@ -14,9 +14,18 @@ from ..errors import ConfigError
 from ..recall import all_described, described
 from ..sources import Source
 from ..store import Job, Store
-from ..tracker import expected_job, new_job
+from ..tracker import expected_job, new_job, tracked_job
 from .call import Call, Said
-from .models.jobs import CallbackAnswer, CallbackBody, JobAnswer, JobsAnswer, JobsQuery, NewJobBody, WaitQuery
+from .models.jobs import (
+    CallbackAnswer,
+    CallbackBody,
+    JobAnswer,
+    JobsAnswer,
+    JobsQuery,
+    NewJobBody,
+    TrackBody,
+    WaitQuery,
+)
 from .problem import Answer, Problem
 
 #: Seconds between two looks at a job that somebody waits for.
@@ -57,6 +66,15 @@ class JobCalls:
                 body=NewJobBody,
                 answer=JobAnswer,
                 status=202,
+                refuses=(413,),
+            ),
+            Call(
+                method="POST",
+                path="/jobs/track",
+                does=self._track,
+                summary="Look after a job that was started elsewhere; once, however often this is said",
+                body=TrackBody,
+                answer=JobAnswer,
                 refuses=(413,),
             ),
             Call(
@@ -105,6 +123,13 @@ class JobCalls:
         await self._store.jobs.add(job)
         headers = {"location": f"/api/v1/jobs/{job.id}"}
         return Answer(await self._told(await self._job(job.id)), 202, headers)
+
+    async def _track(self, said: Said) -> Any:
+        body = said.body
+        job = tracked_job(
+            self._sources, body.source, body.job_id, body.tool, metadata=body.metadata, deadline=body.deadline
+        )
+        return await self._told(await self._store.jobs.track(job))
 
     async def _expect(self, said: Said) -> Response:
         body = said.body

@@ -6,8 +6,7 @@ from typing import Any
 from ..events import redact
 from ..recall import attempts_told
 from ..store import STEP, Filter, RunFilter, Store
-from .call import Call, Said
-from .events import AT_LENGTH
+from .call import AT_LENGTH, Call, Said
 from .models.runs import RetryAnswer, RetryManyBody, RunAnswer, RunRow, RunsAnswer, RunsQuery
 from .problem import Problem
 

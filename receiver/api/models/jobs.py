@@ -48,6 +48,16 @@ class NewJobBody(Asked):
     deadline: Annotated[float, Field(gt=0, le=30 * 86_400, description="Seconds.")] = DEADLINE
 
 
+class TrackBody(Asked):
+    """The body about a job that was started elsewhere. `tool` may be unknown."""
+
+    source: str
+    job_id: Word = Field(description="The provider's.")
+    tool: Word | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    deadline: Annotated[float, Field(gt=0, le=30 * 86_400, description="Seconds.")] = DEADLINE
+
+
 class CallbackBody(Asked):
     """The body of a request for a URL at which a provider that signs nothing may call back about one job."""
 
