@@ -39,6 +39,9 @@ from .tracker import Tracker, new_job
 
 log = structlog.get_logger(__name__)
 
+#: Seconds between two times of adding up what happened, and between two steps of it when there is more.
+ADD_UP, AFTER = 20.0, 0.2
+
 
 def run_worker(
     settings: Settings,
@@ -117,6 +120,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                 store.wakeups.follow(dispatcher.wake),
                 _guard(limit),
                 _report(store, handlers, name),
+                _add_up(store),
                 Pruner(store=store, ages=ages).run(),
                 watchman.run(),
             )
@@ -155,6 +159,17 @@ async def _report(store: Store, handlers: Sequence[Handler], worker: str) -> Non
         except Unavailable as error:
             log.error("store_unavailable", error=str(error))
         await asyncio.sleep(REPORT)
+
+
+async def _add_up(store: Store) -> None:
+    """Add up, for good, how much happened in the minutes that are over."""
+    while True:
+        try:
+            more = await store.tally.add_up()
+        except Unavailable as error:
+            log.error("store_unavailable", error=str(error))
+            more = False
+        await asyncio.sleep(AFTER if more else ADD_UP)
 
 
 def reported(handler: Handler) -> Reported:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .alarms import OURSELVES, Alarm, Alarms, Signs
-from .backlog import Backlog, Left
+from .backlog import Backlog, Left, Queue
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
 from .erasure import Erasures, Subject
@@ -89,10 +89,11 @@ class Store:
         self.jobs = Jobs(self.database)
         self.hints = Hints(self.database)
         self.replays = Replays(self.database)
-        self.handlers = Handlers(self.database)
+        queue = Queue()
+        self.handlers = Handlers(self.database, queue)
         self.tally = Tally(self.database)
         self.outputs = Outputs(self.database)
-        self.backlog = Backlog(self.database)
+        self.backlog = Backlog(self.database, queue)
         self.alarms = Alarms(self.database, self.backlog)
         self.retention = Retention(self.database)
         self.erasures = Erasures(self.database)
