@@ -6,8 +6,8 @@ import contextlib
 import httpx
 import pytest
 
-from receiver.api import endpoints
-from receiver.app import Door
+from receiver.api import Api, endpoints
+from receiver.registry import find_sources
 from receiver.settings import Provider, Settings
 from receiver.store import Store
 from receiver.vault import new_key
@@ -53,14 +53,13 @@ def settings(schema, tmp_path):
 
 @contextlib.asynccontextmanager
 async def asked(settings):
-    door = Door(settings, dispatch=False)
+    store = Store(settings.database_url)
+    api = Api(store=store, sources=find_sources(settings.providers), settings=settings)
     headers = {"authorization": f"Bearer {TOKEN}"}
-    transport = httpx.ASGITransport(door.app)
-    async with (
-        door.open(),
-        httpx.AsyncClient(transport=transport, base_url="http://receiver/api/v1", headers=headers) as one,
-    ):
-        yield one
+    transport = httpx.ASGITransport(api)
+    async with httpx.AsyncClient(transport=transport, base_url="http://receiver", headers=headers) as client:
+        yield client
+    await store.close()
 
 
 async def test_an_endpoint_is_registered_checked_rotated_and_deleted_and_no_secret_is_told(settings, account):
