@@ -61,7 +61,7 @@ class Dashboard:
         events = Events(store=store, pages=pages, media=media, sources=sources, public_url=settings.public_url)
         jobs = Jobs(store=store, pages=pages, media=media, sources=sources, clock=clock)
         topics = {"overview": overview.look, "events": events.look, "event": events.look_at, "jobs": jobs.look}
-        self._live = Live(topics, holds=self._gate.holds)
+        self._live = Live(topics, hold=self._gate.hold)
         views = (
             *overview.views(),
             *events.views(),

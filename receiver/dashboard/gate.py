@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from pydantic import SecretStr
 from starlette.requests import Request
@@ -49,7 +49,11 @@ class Gate:
 
     async def holds(self, digest: str | None) -> bool:
         """Whether there is a session with this digest that is not over. Raises Unavailable."""
-        return digest is not None and await self._sessions.valid(digest, now=self._clock())
+        return digest is not None and bool(await self.hold({digest}))
+
+    async def hold(self, digests: Set[str]) -> Set[str]:
+        """Return those that have a session that is not over. Raises Unavailable."""
+        return await self._sessions.valid(digests, now=self._clock())
 
     def check_origin(self, request: Request) -> None:
         """Raise NoAccess unless one of our pages sent this."""
