@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import asyncpg
 import httpx
-from pydantic import SecretStr
 
 from receiver.api import Api
-from receiver.callback import Callbacks
+from receiver.settings import Settings
 from receiver.store import Store
 
 from .bench import Bench
@@ -60,7 +59,7 @@ def measure(bench: Bench, results: dict[str, Result]) -> None:
 async def ask(url: str, events: int, *, seed: int) -> dict[str, float]:
     """Return the 95th percentile of both kinds of requests, milliseconds."""
     store = Store(url)
-    api = Api(store=store, sources={}, token=SecretStr(TOKEN), callbacks=Callbacks((), None))
+    api = Api(store=store, sources={}, settings=Settings(admin_token=TOKEN))
     transport = httpx.ASGITransport(app=api)
     headers = {"authorization": f"Bearer {TOKEN}"}
     try:

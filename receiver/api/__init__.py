@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import structlog
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -22,14 +22,21 @@ from ..files import Gallery, open_files
 from ..settings import Settings
 from ..sources import Source
 from ..store import Store
+from .alarms import AlarmCalls
 from .call import Call
 from .document import document
+from .endpoints import EndpointCalls
+from .erasure import ErasureCalls
 from .events import EventCalls, There
 from .handlers import HandlerCalls
 from .jobs import JobCalls
 from .outputs import OutputCalls
 from .problem import Answer, Problem, problem, told
+from .retention import RetentionCalls
 from .runs import RunCalls
+from .secrets import SecretCalls
+from .sources import SourceCalls
+from .stats import StatsCalls
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +53,8 @@ def gallery_of(settings: Settings) -> Gallery:
 class Api:
     """The ASGI app of the API, for all paths under PREFIX.
 
-    `there` tells which handlers there are, to list and to replay; those that workers run, if nobody says otherwise.
+    `tries` counts wrong tokens, together with whoever else has it. `there` tells which handlers there are, to list
+    and to replay; those that workers run, if nobody says otherwise.
     """
 
     def __init__(
@@ -54,19 +62,27 @@ class Api:
         *,
         store: Store,
         sources: Mapping[str, Source],
-        token: SecretStr | None,
-        callbacks: Callbacks,
-        gallery: Gallery,
+        settings: Settings,
+        tries: access.Tries | None = None,
         there: There | None = None,
     ) -> None:
-        self._token = token
+        self._token = settings.admin_token
+        self._tries = tries or access.Tries()
+        callbacks = Callbacks(settings.secret_keys, settings.public_url)
         there = there or store.handlers.there
         self._calls = [
             *EventCalls(store, there).calls(),
             *RunCalls(store).calls(),
-            *OutputCalls(store, gallery).calls(),
+            *OutputCalls(store, gallery_of(settings)).calls(),
             *JobCalls(store, sources, callbacks).calls(),
+            *ErasureCalls(store, open_files(settings.files)).calls(),
             *HandlerCalls(store, there).calls(),
+            *EndpointCalls(store, sources, settings).calls(),
+            *SecretCalls(store, sources, settings).calls(),
+            *SourceCalls(sources, settings).calls(),
+            *AlarmCalls(store).calls(),
+            *StatsCalls(store).calls(),
+            *RetentionCalls(store, settings.config).calls(),
         ]
         by_path: dict[str, dict[str, Call]] = {}
         for call in self._calls:
@@ -91,7 +107,7 @@ class Api:
 
     def _answer(self, scope: Scope) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         try:
-            access.check(Request(scope), self._token)
+            access.check(Request(scope), self._token, self._tries)
         except NoAccess as refused:
             return problem(refused.status, str(refused), headers=refused.headers)
         return self._routed

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from pydantic import SecretStr
 from starlette.requests import Request
@@ -28,14 +28,20 @@ class Gate:
     """
 
     def __init__(
-        self, *, sessions: Sessions, token: SecretStr | None, public_url: str | None, clock: Callable[[], float]
+        self,
+        *,
+        sessions: Sessions,
+        token: SecretStr | None,
+        tries: access.Tries,
+        public_url: str | None,
+        clock: Callable[[], float],
     ) -> None:
         self._sessions = sessions
         self._token = token
         self._key = token.get_secret_value().encode() if token else b""
         self._public_url = public_url
         self._clock = clock
-        self._tries = access.Tries(clock)
+        self._tries = tries
 
     @property
     def closed(self) -> bool:
@@ -49,7 +55,11 @@ class Gate:
 
     async def holds(self, digest: str | None) -> bool:
         """Whether there is a session with this digest that is not over. Raises Unavailable."""
-        return digest is not None and await self._sessions.valid(digest, now=self._clock())
+        return digest is not None and bool(await self.hold({digest}))
+
+    async def hold(self, digests: Set[str]) -> Set[str]:
+        """Return those that have a session that is not over. Raises Unavailable."""
+        return await self._sessions.valid(digests, now=self._clock())
 
     def check_origin(self, request: Request) -> None:
         """Raise NoAccess unless one of our pages sent this."""
@@ -63,12 +73,7 @@ class Gate:
         if self._token is None:
             raise NoAccess("the pages are closed: set RECEIVER_ADMIN_TOKEN to open them", status=403)
         self.check_origin(request)
-        address = request.client.host if request.client else ""
-        if wait := self._tries.wait(address):
-            raise NoAccess(f"too many wrong tokens: try again in {wait / 60:.0f} minutes", status=429)
-        if not access.is_token(said.strip(), self._token):
-            self._tries.wrong(address)
-            raise NoAccess("that is not the admin token of this receiver", status=401)
+        self._tries.check(request, said, self._token)
         if old := self.digest(request):
             await self._sessions.end(old)
         now, session = self._clock(), secrets.token_urlsafe(32)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,7 +18,7 @@ TICK, REST = 1.0, 150.0
 #: Seconds that it takes, about, to tell one viewer.
 TELLING = 0.0001
 
-#: Seconds after which a viewer is told that we are still there, if its session is.
+#: Seconds after which viewers are told that we are still there, if their sessions are.
 ALIVE = 20.0
 
 #: Viewers at once, and messages that may wait for one of them: a slower one has to come again.
@@ -43,10 +43,10 @@ Look = Callable[[Iterable[str]], Awaitable[list[News]]]
 class _Viewer:
     chosen: Mapping[str, str]  # facts that news must have
     session: str
-    queue: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
+    queue: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
     ended: bool = False
 
-    def tell(self, message: str) -> None:
+    def tell(self, message: bytes) -> None:
         if self.ended:
             return
         if self.queue.qsize() >= BEHIND:
@@ -87,43 +87,45 @@ class Topic:
             began = time.monotonic()
             try:
                 ids = {viewer.chosen["id"] for viewer in self.viewers if "id" in viewer.chosen}
-                _tell(self.viewers, self._news(await self._look(ids)))
+                _tell(self.viewers, await self._news(await self._look(ids)))
             except Unavailable as error:
                 log.warning("live_pages_wait", error=str(error))
             cost = time.monotonic() - began + TELLING * len(self.viewers)
             await asyncio.sleep(max(TICK, REST * cost))
 
-    def _news(self, found: list[News]) -> list[tuple[News, str]]:
+    async def _news(self, found: list[News]) -> list[tuple[News, str]]:
         """Return what is new or has changed, and remember it."""
-        before, self._known = self._known, {}
-        fresh = []
+        before, now, fresh = self._known, {}, []
         for news in found:
             known = before.get(news.id)
             if known is None or known[0].mark != news.mark:
                 known = news, news.render()
                 fresh.append(known)
-            self._known[news.id] = known
+                await asyncio.sleep(0)  # no delivery waits for more than one of them
+            now[news.id] = known
+        self._known = now
         return fresh
 
 
 def _tell(viewers: Iterable[_Viewer], fresh: list[tuple[News, str]]) -> None:
     """Tell each viewer what it chose, all in one message, the oldest first."""
-    messages: dict[frozenset[tuple[str, str]], str] = {}
+    messages: dict[frozenset[tuple[str, str]], bytes] = {}
     for viewer in viewers:
         key = frozenset(viewer.chosen.items())
         if key not in messages:
             texts = [html for news, html in reversed(fresh) if key <= news.facts.items()]
-            messages[key] = _message("news", "\n".join(texts)) if texts else ""
+            messages[key] = _message("news", "\n".join(texts)) if texts else b""
         if messages[key]:
             viewer.tell(messages[key])
 
 
 class Live:
-    """The topics, and who watches them. `holds` says whether a session is not over."""
+    """The topics, and who watches them. `hold` returns those sessions of some that are not over."""
 
-    def __init__(self, topics: Mapping[str, Look], *, holds: Callable[[str], Awaitable[bool]]) -> None:
+    def __init__(self, topics: Mapping[str, Look], *, hold: Callable[[Set[str]], Awaitable[Set[str]]]) -> None:
         self._topics = {name: Topic(look) for name, look in topics.items()}
-        self._holds = holds
+        self._hold = hold
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def viewers(self) -> int:
@@ -134,41 +136,47 @@ class Live:
         """Whether there is such a topic."""
         return topic in self._topics
 
-    async def watch(self, topic: str, chosen: Mapping[str, str], *, session: str) -> AsyncIterator[str]:
+    async def watch(self, topic: str, chosen: Mapping[str, str], *, session: str) -> AsyncIterator[bytes]:
         """Yield server-sent events until the session ends or the receiver stops."""
         viewer = _Viewer(chosen=chosen, session=session)
         self._topics[topic].join(viewer)
+        if self._task is None:
+            self._task = asyncio.create_task(self._stay())
         try:
-            yield "retry: 3000\n\n"
-            loop = asyncio.get_running_loop()
-            check_at = loop.time() + ALIVE
-            while True:
-                try:
-                    async with asyncio.timeout_at(check_at):
-                        message = await viewer.queue.get()
-                except TimeoutError:
-                    check_at = loop.time() + ALIVE
-                    message = ": still there\n\n" if await self._holds_still(session) else None
-                if message is None:
-                    return
+            yield b"retry: 3000\n\n"
+            while (message := await viewer.queue.get()) is not None:
                 yield message
         finally:
             self._topics[topic].leave(viewer)
+            if not self.viewers and self._task is not None:
+                self._task.cancel()
+                self._task = None
 
     def end(self, session: str | None = None) -> None:
         """End what a session watches; without one, what anybody does."""
-        for topic in self._topics.values():
-            for viewer in topic.viewers:
-                if session in (None, viewer.session):
+        for viewer in self._all():
+            if session in (None, viewer.session):
+                viewer.end()
+
+    async def _stay(self) -> None:
+        """Tell everybody again and again that we are still there, and end what is watched without a session."""
+        while True:
+            await asyncio.sleep(ALIVE)
+            sessions = {viewer.session for viewer in self._all()}
+            try:
+                held = await self._hold(sessions)
+            except Unavailable:
+                held = sessions  # nothing is told meanwhile
+            for viewer in self._all():
+                if viewer.session in held:
+                    viewer.tell(b": still there\n\n")
+                elif viewer.session in sessions:
                     viewer.end()
 
-    async def _holds_still(self, session: str) -> bool:
-        try:
-            return await self._holds(session)
-        except Unavailable:
-            return True  # nothing is told meanwhile
+    def _all(self) -> list[_Viewer]:
+        return [viewer for topic in self._topics.values() for viewer in topic.viewers]
 
 
-def _message(event: str, text: str) -> str:
+def _message(event: str, text: str) -> bytes:
     lines = "".join(f"data: {line}\n" for line in text.splitlines())
-    return f"event: {event}\n{lines}\n"
+    return f"event: {event}\n{lines}\n".encode()

@@ -41,7 +41,7 @@ class Runs:
             filters=filters.values,
             page=page,
             any_failed=any(run["state"] == "failed" for run in page.rows),
-            handlers=await self._handlers(),
+            handlers=await self._handlers(wanted.handler, *(run["handler"] for run in page.rows)),
             paused=await self._store.runs.paused(),
             note=filters.note,
         )
@@ -57,7 +57,7 @@ class Runs:
             "retry.html",
             count=count,
             problem=filters.problem,
-            handlers=await self._handlers(),
+            handlers=await self._handlers(filters.values["handler"]),
             sources=sorted(self._sources),
             handler=filters.values["handler"],
             source=filters.values["source"],
@@ -94,5 +94,5 @@ class Runs:
             raise Missing("No run has this id. Its event may have been pruned.")
         return run
 
-    async def _handlers(self) -> list[str]:
-        return sorted({one["name"] for one in await self._store.handlers.list()})
+    async def _handlers(self, *also: str | None) -> list[str]:
+        return sorted({*await self._store.handlers.names(), *(name for name in also if name)})

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ConfigError
-from .alarms import Alarm, Alarms, Signs
-from .backlog import Backlog, Left
+from .alarms import OURSELVES, Alarm, Alarms, Signs
+from .backlog import Backlog, Left, Queue
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
 from .erasure import Erasures, Subject
@@ -19,7 +19,7 @@ from .migrations import check, migrate
 from .outputs import Outputs
 from .page import PATIENCE, SEARCH, Page
 from .replay import STEP, Replays
-from .retention import Retention
+from .retention import Pruned, Retention
 from .runs import RunFilter, Runs
 from .sessions import Sessions
 from .tally import Count, Tally
@@ -28,6 +28,7 @@ from .wakeups import Wakeups
 
 __all__ = [
     "MATCHED",
+    "OURSELVES",
     "PATIENCE",
     "REPORT",
     "SEARCH",
@@ -55,6 +56,7 @@ __all__ = [
     "NewJob",
     "Outputs",
     "Page",
+    "Pruned",
     "Refusal",
     "Replays",
     "Reported",
@@ -87,10 +89,11 @@ class Store:
         self.jobs = Jobs(self.database)
         self.hints = Hints(self.database)
         self.replays = Replays(self.database)
-        self.handlers = Handlers(self.database)
+        queue = Queue()
+        self.handlers = Handlers(self.database, queue)
         self.tally = Tally(self.database)
         self.outputs = Outputs(self.database)
-        self.backlog = Backlog(self.database)
+        self.backlog = Backlog(self.database, queue)
         self.alarms = Alarms(self.database, self.backlog)
         self.retention = Retention(self.database)
         self.erasures = Erasures(self.database)

@@ -1,14 +1,26 @@
 """How much is left to do, over all processes. Partial indexes answer it: only what is counted costs."""
 
+import asyncio
+import math
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .database import Database
 from .tables import alarms, events, jobs, pauses, runs
 
 #: Seconds before their URLs expire in which outputs should have been captured.
 URGENT = 900
+
+
+#: A queue of so many runs is long: to count it takes time.
+LONG = 10_000
+
+#: Seconds for which the length of such a queue is remembered, and how many times longer at least than it took to count.
+FRESH, TIMES = 1.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +37,38 @@ class Left:
     alarms: list[tuple[str, str]]  # that are on: what is watched, and which handler or source it is about
 
 
+class Queue:
+    """The runs that wait. A long queue is counted once for all who ask at about the same time."""
+
+    def __init__(self) -> None:
+        self._waiting: Mapping[str, tuple[int, float]] = {}
+        self._stale_at = -math.inf
+        self._counting = asyncio.Lock()
+
+    async def waiting(self, connection: AsyncConnection) -> Mapping[str, tuple[int, float]]:
+        """Return by handler how many runs wait, and when the first is due."""
+        async with self._counting:
+            began = time.monotonic()
+            if began >= self._stale_at:
+                query = select(runs.c.handler, func.count(), func.min(runs.c.due_at)).where(runs.c.state == "waiting")
+                found = await connection.execute(query.group_by(runs.c.handler))
+                self._waiting = {handler: (count, first) for handler, count, first in found}
+                ended = time.monotonic()
+                if sum(count for count, _ in self._waiting.values()) >= LONG:
+                    self._stale_at = ended + max(FRESH, TIMES * (ended - began))
+            return self._waiting
+
+
 class Backlog:
     """Reads what is left to do."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, queue: Queue) -> None:
         self._database = database
+        self._queue = queue
 
     async def left(self) -> Left:
         """Return what is left to do now. Raises Unavailable."""
         oldest = select(events.c.received_at).where(events.c.state == "waiting").order_by(events.c.id).limit(1)
-        waiting = select(runs.c.handler, func.count(), func.min(runs.c.due_at)).where(runs.c.state == "waiting")
         running = select(func.count()).select_from(runs).where(runs.c.state == "running")
         open_jobs = select(jobs.c.source, jobs.c.state, func.count()).where(jobs.c.ended_at.is_(None))
         late = select(runs.c.handler, func.count()).where(runs.c.state != "done", runs.c.expires_at.is_not(None))
@@ -42,7 +76,7 @@ class Backlog:
         async with self._database.read() as connection:
             now = await self._database.now(connection)
             received_at = (await connection.execute(oldest)).scalar()
-            due = (await connection.execute(waiting.group_by(runs.c.handler))).all()
+            due = await self._queue.waiting(connection)
             paused = set((await connection.execute(select(pauses.c.handler))).scalars())
             busy = (await connection.execute(running)).scalar_one()
             unended = (await connection.execute(open_jobs.group_by(jobs.c.source, jobs.c.state))).all()
@@ -53,7 +87,8 @@ class Backlog:
         return Left(
             event_age=0.0 if received_at is None else max(0.0, now - received_at),
             waiting={
-                handler: (count, 0.0 if handler in paused else max(0.0, now - first)) for handler, count, first in due
+                handler: (count, 0.0 if handler in paused else max(0.0, now - first))
+                for handler, (count, first) in due.items()
             },
             running=busy,
             open_jobs={(source, state): count for source, state, count in unended},

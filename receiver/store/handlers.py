@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, func, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..events import Event
+from .backlog import Queue
 from .database import Database
 from .tables import attempts, handlers, pauses, runs
 
@@ -49,8 +50,9 @@ class Reported:
 class Handlers:
     """What the store knows of handlers; to look at their code is for workers."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, queue: Queue) -> None:
         self._database = database
+        self._queue = queue
         self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
 
     async def report(self, found: Sequence[Reported], *, worker: str) -> None:
@@ -74,26 +76,30 @@ class Handlers:
             query = select(handlers).where(handlers.c.seen_at >= since).order_by(handlers.c.name)
             return [Reported.of(row) for row in (await connection.execute(query)).mappings()]
 
+    async def names(self) -> Sequence[str]:
+        """Return the names of all that workers ever told of, and of those that are paused, sorted."""
+        query = union(select(handlers.c.name), select(pauses.c.handler)).order_by("name")
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalars().all()
+
     async def list(self, also: Sequence[Reported] = ()) -> list[dict[str, Any]]:
         """Return every handler that is known, by name: those workers told of, `also` these, and others that have runs.
 
         `there` says whether a worker runs it now; `failed` counts up to COUNTED in all; `latency` has the
         percentiles of its successes among the last JUDGED_BY of all handlers, None without one.
         """
-        waiting = select(runs.c.handler, func.count(), func.min(runs.c.due_at)).where(runs.c.state == "waiting")
-        waiting = waiting.group_by(runs.c.handler)
         running = select(runs.c.handler, func.count()).where(runs.c.state == "running", runs.c.lease_until > 0)
         running = running.group_by(runs.c.handler)
         some = select(runs.c.handler).where(runs.c.state == "failed").order_by(runs.c.id.desc()).limit(COUNTED)
         last = some.subquery()
         failed = select(last.c.handler, func.count()).group_by(last.c.handler)
-        took = select(attempts.c.handler, attempts.c.finished_at - attempts.c.started_at)
-        took = took.where(attempts.c.outcome == "done").order_by(attempts.c.id.desc()).limit(JUDGED_BY)
+        latest = select(attempts).order_by(attempts.c.id.desc()).limit(JUDGED_BY).subquery()
+        took = select(latest.c.handler, latest.c.finished_at - latest.c.started_at).where(latest.c.outcome == "done")
         async with self._database.read() as connection:
             now = await self._database.now(connection)
             told = {row["name"]: row for row in (await connection.execute(select(handlers))).mappings()}
             paused = {row[0]: row[1] for row in await connection.execute(_PAUSED)}
-            due = {name: (count, first) for name, count, first in await connection.execute(waiting)}
+            due = await self._queue.waiting(connection)
             busy = {row[0]: row[1] for row in await connection.execute(running)}
             lost = {row[0]: row[1] for row in await connection.execute(failed)}
             seconds: dict[str, list[float]] = {}

@@ -1,5 +1,7 @@
 """Who is signed in to the pages: rows that know a session only by its digest."""
 
+from collections.abc import Collection
+
 from sqlalchemy import delete, insert, select
 
 from .database import Database
@@ -19,11 +21,11 @@ class Sessions:
             await connection.execute(delete(sessions).where(sessions.c.valid_until <= now))
             await connection.execute(insert(sessions), [row])
 
-    async def valid(self, digest: str, *, now: float) -> bool:
-        """Return whether there is such a session, and it is not over."""
-        query = select(sessions.c.digest).where(sessions.c.digest == digest, sessions.c.valid_until > now)
+    async def valid(self, digests: Collection[str], *, now: float) -> set[str]:
+        """Return those whose session is not over."""
+        query = select(sessions.c.digest).where(sessions.c.digest.in_(digests), sessions.c.valid_until > now)
         async with self._database.read() as connection:
-            return (await connection.execute(query)).first() is not None
+            return set((await connection.execute(query)).scalars())
 
     async def end(self, digest: str) -> None:
         """Forget a session."""

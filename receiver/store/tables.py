@@ -158,7 +158,14 @@ Index(
     sqlite_where=text("state = 'waiting' AND attempt >= 3"),
     postgresql_where=text("state = 'waiting' AND attempt >= 3"),
 )
-Index("runs_failed", runs.c.id, sqlite_where=text("state = 'failed'"), postgresql_where=text("state = 'failed'"))
+Index(
+    "runs_failed",
+    runs.c.id,
+    runs.c.handler,
+    runs.c.state,  # as above
+    sqlite_where=text("state = 'failed'"),
+    postgresql_where=text("state = 'failed'"),
+)
 
 #: Handlers as the workers that found them tell: only they import handler code.
 handlers = Table(
@@ -307,7 +314,19 @@ alarms = Table(
     Column("text", Text, nullable=False),
 )
 
-#: When a part of the receiver was last there, or a source last delivered.
+#: How much happened in each span of time that is over, added up by a worker.
+counts = Table(
+    "counts",
+    metadata,
+    Column("step", Integer, primary_key=True),  # seconds of the span
+    Column("at", BigInteger, primary_key=True),  # when it began
+    Column("what", Text, primary_key=True),  # events, duplicates, refused, or how attempts ended
+    Column("handler", Text, primary_key=True),  # whose attempts; else empty
+    Column("upto", Double, primary_key=True),  # attempts that took up to so many seconds; else 0
+    Column("number", BigInteger, nullable=False),
+)
+
+#: When a part of the receiver was last there, a source last delivered, or up to when counts are added up.
 beats = Table("beats", metadata, Column("part", Text, primary_key=True), Column("seen_at", Double, nullable=False))
 
 #: Webhooks registered at providers.

@@ -1,24 +1,38 @@
-"""How much happened in each minute or hour."""
+"""How much happened in each minute or hour.
+
+A worker adds up what is over, minute by minute. So what a page reads does not depend on how much happened, only the
+last minute or two are counted where they are, and the sums stay when what they count is deleted.
+"""
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, func, literal, select, union_all
+from sqlalchemy import CompoundSelect, Select, and_, case, delete, func, insert, literal, select, union_all
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import first_id
 from .database import Database
 from .page import PATIENCE
-from .tables import attempts, deliveries, events
+from .tables import attempts, beats, counts, deliveries, events
 
-#: Seconds after which nothing is added to a span of the past, and spans that are remembered.
-SETTLED, REMEMBERED = 60.0, 4_000
+#: Seconds of the spans that are added up: the long ones for the past weeks. For how long each is kept.
+MINUTE, LONG = 60, 1800
+KEPT = {MINUTE: 2 * 86_400, LONG: 62 * 86_400}
 
-#: Spans counted in one statement.
+#: Seconds after which nothing is added to a span of the past.
+SETTLED = 60.0
+
+#: Spans counted in one statement, and minutes added up in one transaction.
 AT_ONCE = 15
+
+#: The seconds, and for how long the longest, by which it is counted how long attempts took.
+TIMES = tuple(float(f"{digit}e{power}") for power in range(-3, 5) for digit in (1, 2, 5))
+
+#: Up to when everything is added up, among the beats.
+_PART = "tally"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,75 +44,173 @@ class Count:
     duplicates: int = 0  #: deliveries of what was there
     refused: int = 0  #: deliveries, also those that got no row of their own in a flood
     attempts: dict[str, dict[str, int]] = field(default_factory=dict)  #: by handler, then by outcome
+    #: by each of TIMES: attempts that were done and took no longer, nor as short as the one before; told once added up
+    times: dict[float, int] = field(default_factory=dict)
 
     def ended(self, outcome: str) -> int:
         """Return how many attempts of all handlers ended so."""
         return sum(outcomes.get(outcome, 0) for outcomes in self.attempts.values())
 
+    def add(self, what: str, handler: str, upto: float, number: int) -> None:
+        """Add a row of the table."""
+        if not handler:
+            setattr(self, what, getattr(self, what) + number)
+            return
+        outcomes = self.attempts.setdefault(handler, {})
+        outcomes[what] = outcomes.get(what, 0) + number
+        if what == "done" and upto:
+            self.times[upto] = self.times.get(upto, 0) + number
+
+
+#: What is counted of a span: what it is, of which handler, up to which time it took, and the number.
+_Row = tuple[str, str, float, int]
+
+_Query = Select[*tuple[Any, ...]]
+
 
 class Tally:
-    """Counts by time. What is over does not change and is counted once in a process."""
+    """The counts table, and what is not in it yet."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._counted: OrderedDict[tuple[float, float], Count] = OrderedDict()
+        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
 
     async def over(self, *, since: float, step: float, patience: float = PATIENCE) -> list[Count]:
         """Return the counts of each span of `step` seconds since then, the oldest first.
 
-        The newest are counted first: when patience ends, the oldest are missing, until somebody asks again.
+        `step` is a number of minutes. What nobody has added up is counted, the newest first: when patience ends,
+        what is older is missing.
         """
         until = time.monotonic() + patience
-        found: list[Count] = []
         async with self._database.read() as connection:
             now = await self._database.now(connection)
-            last, first = now // step * step, since // step * step
-            spans = [last - number * step for number in range(int((last - first) // step) + 1)]
-            for begin in range(0, len(spans), AT_ONCE):
-                if not found or time.monotonic() < until:
-                    found += await self._count(connection, spans[begin : begin + AT_ONCE], step, now)
-        return found[::-1]
+            first, last = int(since // step * step), int(now // step * step)
+            found = {at: Count(at=at) for at in range(first, last + 1, int(step))}
+            added_up = await _added_up(connection) or first
+            if added_up > first:
+                await _read(connection, found, first=first, until=added_up, step=int(step))
+            left = [(at, max(at, added_up), at + step) for at in reversed(found) if at + step > added_up]
+            for begin in range(0, len(left), AT_ONCE):
+                if begin and time.monotonic() > until:
+                    return [count for at, count in found.items() if at >= left[begin - 1][0]]
+                for at, row in await _counted(connection, left[begin : begin + AT_ONCE], _tried):
+                    found[at].add(*row)
+        return list(found.values())
 
-    async def _count(self, connection: AsyncConnection, spans: Sequence[float], step: float, now: float) -> list[Count]:
-        new = [at for at in spans if (at, step) not in self._counted]
-        counted = await _counted(connection, new, step) if new else {}
-        for at, count in counted.items():
-            if at + step < now - SETTLED:
-                self._counted[at, step] = count
-        found = [counted.get(at) or self._counted[at, step] for at in spans]
-        while len(self._counted) > REMEMBERED:
-            self._counted.popitem(last=False)
-        return found
+    async def add_up(self) -> bool:
+        """Add up some minutes that are over; return whether there are more. Raises Unavailable.
+
+        Any number of processes may do this. What gets an id of the past later than SETTLED is not counted.
+        """
+        async with self._database.read() as connection:
+            now = await self._database.now(connection)
+            settled = int((now - SETTLED) // MINUTE * MINUTE)
+            begin = await _added_up(connection) or await _beginning(connection, settled)
+            end = min(settled, begin + AT_ONCE * MINUTE)
+            if end <= begin:
+                return False
+            rows = await _counted(connection, [(at, at, at + MINUTE) for at in range(begin, end, MINUTE)], _tried_for)
+        mine = self._insert(beats).values(part=_PART, seen_at=end)
+        still = beats.c.seen_at == begin  # else another process has added this up meanwhile
+        mine = mine.on_conflict_do_update(index_elements=["part"], set_={"seen_at": end}, where=still)
+        async with self._database.write() as connection:
+            if (await connection.execute(mine)).rowcount == 1:
+                await _keep(connection, rows, begin=begin, end=end)
+        return end < settled
 
 
-async def _counted(connection: AsyncConnection, spans: Sequence[float], step: float) -> dict[float, Count]:
-    def all_spans(query: Callable[[float, float], Select[Any]]) -> CompoundSelect[Any]:
-        return union_all(*(query(at, at + step).add_columns(literal(at).label("at")) for at in spans))
-
-    counts = {at: Count(at=at, attempts={}) for at in spans}
-    for number, at in await connection.execute(all_spans(_stored)):
-        counts[at].events = number
-    for verdict, number, at in await connection.execute(all_spans(_others)):
-        if verdict == "refused":
-            counts[at].refused = int(number)
-        else:
-            counts[at].duplicates = int(number)
-    for handler, outcome, number, at in await connection.execute(all_spans(_tried)):
-        counts[at].attempts.setdefault(handler, {})[outcome] = number
-    return counts
+async def _added_up(connection: AsyncConnection) -> int | None:
+    """Return up to when everything is added up, None if nothing is."""
+    found = await connection.execute(select(beats.c.seen_at).where(beats.c.part == _PART))
+    moment = found.scalar_one_or_none()
+    return None if moment is None else int(moment)
 
 
-def _stored(at: float, end: float) -> Select[Any]:
+async def _beginning(connection: AsyncConnection, settled: int) -> int:
+    """Return the first minute in which something happened, or since when counts are kept."""
+    oldest = (
+        select(events.c.received_at).order_by(events.c.id).limit(1),
+        select(func.min(deliveries.c.received_at)),
+        select(func.min(attempts.c.finished_at)),
+    )
+    moments = [(await connection.execute(query)).scalar() for query in oldest]
+    first = min([settled, *(moment for moment in moments if moment is not None)])
+    return int(max(first, settled - KEPT[LONG]) // MINUTE * MINUTE)
+
+
+async def _keep(connection: AsyncConnection, rows: Iterable[tuple[int, _Row]], *, begin: int, end: int) -> None:
+    values = [
+        {"step": MINUTE, "at": at, "what": what, "handler": handler, "upto": upto, "number": number}
+        for at, (what, handler, upto, number) in rows
+    ]
+    if values:
+        await connection.execute(insert(counts), values)
+    for at in range(begin // LONG * LONG, end // LONG * LONG, LONG):
+        of = (counts.c.what, counts.c.handler, counts.c.upto)
+        minutes = and_(counts.c.step == MINUTE, counts.c.at >= at, counts.c.at < at + LONG)
+        sums = select(literal(LONG), literal(at), *of, func.sum(counts.c.number)).where(minutes).group_by(*of)
+        await connection.execute(insert(counts).from_select(["step", "at", "what", "handler", "upto", "number"], sums))
+    for step, seconds in KEPT.items():
+        await connection.execute(delete(counts).where(counts.c.step == step, counts.c.at < end - seconds))
+
+
+async def _read(connection: AsyncConnection, found: dict[int, Count], *, first: int, until: int, step: int) -> None:
+    """Add to what was found what is added up: from long spans where they fit, then from minutes."""
+    middle = max(first, until // LONG * LONG) if step % LONG == 0 else first
+    at = counts.c.at - counts.c.at % step
+    of = (counts.c.what, counts.c.handler, counts.c.upto)
+    for length, begin, end in ((LONG, first, middle), (MINUTE, middle, until)):
+        if begin < end:
+            within = (counts.c.step == length, counts.c.at >= begin, counts.c.at < end)
+            query = select(at.label("span"), *of, func.sum(counts.c.number)).where(*within).group_by("span", *of)
+            for span, what, handler, upto, number in await connection.execute(query):
+                found[span].add(what, handler, upto, int(number))
+
+
+async def _counted(
+    connection: AsyncConnection,
+    spans: Sequence[tuple[int, float, float]],
+    tried: Callable[[float, float], _Query],
+) -> list[tuple[int, _Row]]:
+    """Count what happened in each span from its second to its third moment, and name it by its first."""
+
+    def all_spans(query: Callable[[float, float], _Query]) -> CompoundSelect[*tuple[Any, ...]]:
+        return union_all(*(query(begin, end).add_columns(literal(at).label("at")) for at, begin, end in spans))
+
+    found: list[tuple[int, _Row]] = []
+    for query in (_stored, _others, tried):
+        for what, handler, upto, number, at in await connection.execute(all_spans(query)):
+            if number:
+                found.append((at, (what, handler, upto, int(number))))
+    return found
+
+
+_NOBODY, _NOTHING = literal(""), literal(0.0)
+
+
+def _stored(begin: float, end: float) -> _Query:
     # Ids sort by time: the index of ids tells, and no event is read.
-    return select(func.count()).where(events.c.id >= first_id("evt", at), events.c.id < first_id("evt", end))
+    within = (events.c.id >= first_id("evt", begin), events.c.id < first_id("evt", end))
+    return select(literal("events"), _NOBODY, _NOTHING, func.count()).where(*within)
 
 
-def _others(at: float, end: float) -> Select[Any]:
-    query = select(deliveries.c.verdict, func.count() + func.sum(deliveries.c.unlisted))
-    return query.where(deliveries.c.received_at >= at, deliveries.c.received_at < end).group_by(deliveries.c.verdict)
+def _others(begin: float, end: float) -> _Query:
+    verdict = deliveries.c.verdict
+    what = case((verdict == "refused", "refused"), else_="duplicates")
+    query = select(what, _NOBODY, _NOTHING, func.count() + func.sum(deliveries.c.unlisted))
+    return query.where(deliveries.c.received_at >= begin, deliveries.c.received_at < end).group_by(verdict)
 
 
-def _tried(at: float, end: float) -> Select[Any]:
-    query = select(attempts.c.handler, attempts.c.outcome, func.count())
-    ended = (attempts.c.finished_at >= at, attempts.c.finished_at < end)
-    return query.where(*ended).group_by(attempts.c.handler, attempts.c.outcome)
+def _tried(begin: float, end: float) -> _Query:
+    # How long each took stands in no index, and is left to those who add up.
+    of = (attempts.c.outcome, attempts.c.handler)
+    within = (attempts.c.finished_at >= begin, attempts.c.finished_at < end)
+    return select(*of, _NOTHING, func.count()).where(*within).group_by(*of)
+
+
+def _tried_for(begin: float, end: float) -> _Query:
+    took = attempts.c.finished_at - attempts.c.started_at
+    upto = case(*((took <= bound, bound) for bound in TIMES), else_=TIMES[-1]).label("upto")
+    of = (attempts.c.outcome, attempts.c.handler, upto)
+    within = (attempts.c.finished_at >= begin, attempts.c.finished_at < end)
+    return select(*of, func.count()).where(*within).group_by(attempts.c.outcome, attempts.c.handler, "upto")

@@ -7,6 +7,7 @@ import pytest
 
 from receiver.dashboard import live
 from receiver.dashboard.live import BEHIND, Live, News
+from receiver.errors import Unavailable
 
 from .conftest import ORIGIN
 from .stored import arrival, fill
@@ -18,6 +19,7 @@ class Shelf:
     def __init__(self):
         self.things = {}
         self.looks = 0
+        self.asked_about = []
         self.looked = asyncio.Event()
 
     async def look(self, ids):
@@ -44,27 +46,28 @@ def shelf(monkeypatch):
 
 @pytest.fixture
 def feed(shelf):
-    async def holds(session):
-        return session != "over"
+    async def hold(sessions):
+        shelf.asked_about.append(set(sessions))
+        return sessions - {"over"}
 
-    return Live({"things": shelf.look}, holds=holds)
+    return Live({"things": shelf.look}, hold=hold)
 
 
 async def begun(feed, session="s", **chosen):
     """A viewer that is told already that it is there."""
     told = feed.watch("things", chosen, session=session)
-    assert await anext(told) == "retry: 3000\n\n"
+    assert await anext(told) == b"retry: 3000\n\n"
     return told
 
 
 async def test_a_viewer_is_told_what_is_there_and_what_changes(feed, shelf):
     shelf.things = {"a": "red"}
     viewer = await begun(feed)
-    assert await anext(viewer) == "event: news\ndata: <p>\ndata: red</p>\n\n"
+    assert await anext(viewer) == b"event: news\ndata: <p>\ndata: red</p>\n\n"
     shelf.things = {"b": "green", "a": "red"}
-    assert "green" in await anext(viewer)
+    assert b"green" in await anext(viewer)
     shelf.things = {"b": "green", "a": "blue"}
-    assert "blue" in await anext(viewer)
+    assert b"blue" in await anext(viewer)
     await viewer.aclose()
 
 
@@ -72,7 +75,7 @@ async def test_a_hundred_viewers_cost_one_look(feed, shelf):
     shelf.things = {"a": "red"}
     viewers = [await begun(feed) for _ in range(100)]
     for viewer in viewers:
-        assert "red" in await anext(viewer)
+        assert b"red" in await anext(viewer)
     looks = shelf.looks
     await shelf.again()
     assert shelf.looks == looks + 1
@@ -92,10 +95,10 @@ async def test_nobody_looks_when_nobody_watches(feed, shelf):
 async def test_a_viewer_is_told_only_what_it_chose(feed, shelf):
     viewer = await begun(feed, colour="green")
     shelf.things = {"a": "red", "b": "green"}
-    assert "green" in await anext(viewer)
+    assert b"green" in await anext(viewer)
     assert shelf.asked == set()
     other = await begun(feed, id="a")
-    assert "red" in await anext(other)
+    assert b"red" in await anext(other)
     await shelf.again()
     assert shelf.asked == {"a"}
     await viewer.aclose()
@@ -130,13 +133,35 @@ async def test_what_is_watched_ends_with_its_session_or_with_the_receiver(feed, 
     monkeypatch.setattr(live, "ALIVE", 0.01)
     mine, theirs, over = [await begun(feed, session=session) for session in ("mine", "theirs", "over")]
     assert [one async for one in over] == []
-    assert await anext(mine) == ": still there\n\n"
+    assert await anext(mine) == b": still there\n\n"
     feed.end("mine")
-    assert [one async for one in mine] == []
-    assert await anext(theirs) == ": still there\n\n"
+    assert [one async for one in mine if one != b": still there\n\n"] == []
+    assert await anext(theirs) == b": still there\n\n"
     feed.end()
-    assert [one async for one in theirs] == []
+    assert [one async for one in theirs if one != b": still there\n\n"] == []
     assert feed.viewers == 0
+
+
+async def test_the_sessions_of_all_viewers_are_asked_about_at_once_while_somebody_watches(feed, shelf, monkeypatch):
+    monkeypatch.setattr(live, "ALIVE", 0.001)
+    viewers = [await begun(feed, session=session) for session in ("a", "a", "b")]
+    for viewer in viewers:
+        assert await anext(viewer) == b": still there\n\n"
+    assert shelf.asked_about[-1] == {"a", "b"}
+    for viewer in viewers:
+        await viewer.aclose()
+    assert feed._task is None
+
+
+async def test_viewers_stay_while_the_store_cannot_say_whose_session_is_over(feed, monkeypatch):
+    async def cannot(_sessions):
+        raise Unavailable("gone")
+
+    monkeypatch.setattr(live, "ALIVE", 0.001)
+    feed._hold = cannot
+    viewer = await begun(feed, session="over")
+    assert await anext(viewer) == b": still there\n\n"
+    await viewer.aclose()
 
 
 async def test_a_viewer_that_does_not_listen_has_to_come_again(feed, shelf):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from receiver.store import Arrival
+from receiver.store import Arrival, Finished
 
 from ..conftest import Clock
 
@@ -31,3 +31,26 @@ def arrival(clock: Clock) -> Callable[..., Arrival]:
         return Arrival(**(values | changes))  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def handle(store, clock):
+    """Let one turn of a worker end everything that waits, one outcome for each handler."""
+
+    async def turn(**outcomes):
+        common = {
+            "worker": "w",
+            "lease": 30,
+            "wanted": lambda _event: dict.fromkeys(outcomes),
+            "free": dict.fromkeys(outcomes, 50),
+        }
+        claimed = (await store.runs.turn(**common, finished=[])).claimed
+        clock.turn(2)
+        finished = [
+            Finished(run=run, outcome=outcomes[run.handler], finished_at=clock(), error=None, wait=None)
+            for run in claimed
+            if outcomes[run.handler] in ("done", "failed")
+        ]
+        await store.runs.turn(**common | {"free": {}}, finished=finished)
+
+    return turn

@@ -1,18 +1,13 @@
-"""What the store knows of handlers and of how much happened; each of these holds on both engines."""
+"""What the store knows of handlers; each of these holds on both engines."""
 
 import asyncio
-
-import pytest
-from sqlalchemy import insert
 
 from receiver import handler, worker
 from receiver.errors import Unavailable
 from receiver.events import Event
-from receiver.ids import first_id
 from receiver.registry import _MARK
-from receiver.store import Count, Finished, Refusal, Reported, tally
+from receiver.store import Reported, backlog
 from receiver.store.handlers import THERE, Handlers, percentiles
-from receiver.store.tables import events
 
 
 def reported(name, **changes):
@@ -28,29 +23,6 @@ def reported(name, **changes):
         "place": f"handlers.{name}:{name}",
     }
     return Reported(name=name, **values | changes)
-
-
-@pytest.fixture
-def handle(store, clock):
-    """Let one turn of a worker end everything that waits, one outcome for each handler."""
-
-    async def turn(**outcomes):
-        common = {
-            "worker": "w",
-            "lease": 30,
-            "wanted": lambda _event: dict.fromkeys(outcomes),
-            "free": dict.fromkeys(outcomes, 50),
-        }
-        claimed = (await store.runs.turn(**common, finished=[])).claimed
-        clock.turn(2)
-        finished = [
-            Finished(run=run, outcome=outcomes[run.handler], finished_at=clock(), error=None, wait=None)
-            for run in claimed
-            if outcomes[run.handler] in ("done", "failed")
-        ]
-        await store.runs.turn(**common | {"free": {}}, finished=finished)
-
-    return turn
 
 
 async def test_a_handler_is_there_while_a_worker_tells_of_it(store, clock):
@@ -126,30 +98,27 @@ def test_percentiles_are_values_that_were_measured():
     assert percentiles(range(1, 101)) == {"p50": 50, "p95": 95, "p99": 99}
 
 
-async def test_counts_tell_of_each_minute_what_happened_in_it(store, arrival, clock, handle):
-    refusal = Refusal(source="x", reason="y", status=401, received_at=clock(), headers="", body=b"", size=0, unlisted=4)
-    async with store.database.write() as connection:
-        values = {"id": first_id("evt", clock()), "message_id": "msg_1", "state": "waiting", "received_at": clock()}
-        names = ("source", "type", "road", "occurred_at", "headers", "body")
-        fixed = {name: getattr(arrival(1), name) for name in names}
-        await connection.execute(insert(events), [fixed | values])
-    await store.events.add([], [refusal])
+async def test_a_short_queue_is_counted_each_time_and_a_long_one_once_for_all(store, arrival, handle, monkeypatch):
+    async def counts():
+        listed = sum(row["waiting"] for row in await store.handlers.list())
+        return listed, sum(count for count, _ in (await store.backlog.left()).waiting.values())
+
     await store.events.add([arrival(1)])
-    await handle(log="done", mail="failed")
-    clock.turn(60)
-    minute = clock() // 60 * 60
-    happened = Count(
-        at=minute - 60, events=1, duplicates=1, refused=5, attempts={"log": {"done": 1}, "mail": {"failed": 1}}
-    )
-    assert await store.tally.over(since=clock() - 60, step=60) == [happened, Count(at=minute)]
-    assert (happened.ended("done"), happened.ended("failed"), happened.ended("lost")) == (1, 1, 0)
+    await handle(log="retry", mail="retry")
+    assert await counts() == (0, 0)
+    await store.runs.reap(limits={"log": 9, "mail": 9}, worker="w", wait=lambda _attempt: 0.0)
+    assert await counts() == (2, 2)
+    await handle(log="done", mail="retry")
+    assert await counts() == (0, 0)
+    monkeypatch.setattr(backlog, "LONG", 1)
+    monkeypatch.setattr(backlog, "FRESH", 3600.0)
+    await store.runs.reap(limits={"log": 9, "mail": 9}, worker="w", wait=lambda _attempt: 0.0)
+    assert await counts() == (1, 1)
+    await handle(mail="done")
+    assert await counts() == (1, 1)
 
 
-async def test_what_is_over_is_counted_once_and_the_newest_first(store, clock):
-    hasty = await store.tally.over(since=clock() - 1800, step=60, patience=-1)
-    assert [one.at for one in hasty][-1] == clock() // 60 * 60
-    assert len(store.tally._counted) == tally.AT_ONCE - 3
-    assert len(await store.tally.over(since=clock() - 600, step=60, patience=60)) == 11
-    late = Refusal(source="x", reason="y", status=401, received_at=clock() - 300, headers="", body=b"", size=0)
-    await store.events.add([], [late])
-    assert sum(one.refused for one in await store.tally.over(since=clock() - 600, step=60, patience=60)) == 0
+async def test_the_names_of_handlers_are_known_without_looking_at_their_runs(store):
+    await store.handlers.report([reported("log")], worker="w")
+    await store.runs.pause("gone")
+    assert await store.handlers.names() == ["gone", "log"]

@@ -1,0 +1,155 @@
+"""How much happened in each span of time, added up or not; each of these holds on both engines."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import delete, insert, select
+
+from receiver import worker
+from receiver.errors import Unavailable
+from receiver.ids import first_id
+from receiver.store import Count, Refusal, tally
+from receiver.store.tables import attempts, beats, counts, deliveries, events
+from receiver.store.tally import KEPT, LONG, MINUTE, SETTLED
+
+
+@pytest.fixture
+def refuse(store, clock):
+    """Keep a refusal of now, or of some seconds ago."""
+
+    async def keep(ago=0, unlisted=0):
+        values = {"status": 401, "headers": "", "body": b"", "size": 0, "unlisted": unlisted}
+        await store.events.add([], [Refusal(source="x", reason="y", received_at=clock() - ago, **values)])
+
+    return keep
+
+
+@pytest.fixture
+def happen(store, arrival, clock, refuse, handle):
+    """Let an event of now come twice, be handled, and five deliveries be refused."""
+
+    async def happen():
+        async with store.database.write() as connection:
+            values = {"id": first_id("evt", clock()), "message_id": "msg_1", "state": "waiting", "received_at": clock()}
+            names = ("source", "type", "road", "occurred_at", "headers", "body")
+            await connection.execute(insert(events), [{name: getattr(arrival(1), name) for name in names} | values])
+        await refuse(unlisted=4)
+        await store.events.add([arrival(1)])
+        await handle(log="done", mail="failed")
+
+    return happen
+
+
+def happened(at, **changes):
+    outcomes = {"log": {"done": 1}, "mail": {"failed": 1}}
+    return Count(**{"at": at, "events": 1, "duplicates": 1, "refused": 5, "attempts": outcomes} | changes)
+
+
+async def add_up(store):
+    while await store.tally.add_up():
+        pass
+
+
+async def test_counts_tell_of_each_minute_what_happened_in_it(store, clock, happen):
+    await happen()
+    clock.turn(60)
+    minute = clock() // 60 * 60
+    assert await store.tally.over(since=clock() - 60, step=60) == [happened(minute - 60), Count(at=minute)]
+    count = happened(minute)
+    assert (count.ended("done"), count.ended("failed"), count.ended("lost")) == (1, 1, 0)
+
+
+async def test_what_is_added_up_is_told_as_before_and_stays_when_it_is_deleted(store, clock, happen):
+    await happen()
+    then = clock() // 60 * 60
+    clock.turn(60 + SETTLED)
+    await add_up(store)
+    async with store.database.write() as connection:
+        for table in (attempts, events, deliveries):
+            await connection.execute(delete(table))
+    found = await store.tally.over(since=then, step=60)
+    assert found == [happened(then, times={2.0: 1}), Count(at=then + 60), Count(at=then + 120)]
+
+
+async def test_nothing_is_added_up_twice_nor_before_it_is_over(store, clock, refuse, monkeypatch):
+    await refuse()
+    then = clock() // 60 * 60
+    clock.turn(SETTLED)
+    await add_up(store)
+    async with store.database.read() as connection:
+        assert (await connection.execute(select(counts))).all() == []
+    clock.turn(60)
+    counted, other = tally._counted, iter([True, False])
+
+    async def slowly(*args):
+        found = await counted(*args)
+        if next(other):
+            await store.tally.add_up()  # another worker is quicker
+        return found
+
+    monkeypatch.setattr(tally, "_counted", slowly)
+    await store.tally.add_up()
+    monkeypatch.undo()
+    await add_up(store)
+    assert [one.refused for one in await store.tally.over(since=then, step=60)] == [1, 0, 0]
+
+
+async def test_long_spans_are_the_sums_of_their_minutes(store, clock, refuse):
+    hour = clock() // 3600 * 3600
+    for ago in (0, 60, 1799, 1800, 3600, 5400):
+        await refuse(ago=ago)
+    clock.turn(LONG + SETTLED)
+    await add_up(store)
+    async with store.database.write() as connection:  # what is added up to a long span is read there
+        await connection.execute(delete(counts).where(counts.c.step == MINUTE, counts.c.at < hour + LONG))
+    await refuse()
+    found = await store.tally.over(since=hour - 7200, step=3600)
+    assert [(one.at, one.refused) for one in found] == [(hour - 7200, 1), (hour - 3600, 4), (hour, 2)]
+
+
+async def test_minutes_are_kept_for_days_and_long_spans_for_weeks(store, clock, refuse):
+    await refuse()
+    begin = int(clock())
+    clock.turn(LONG + SETTLED)
+    end = begin + LONG
+    rows = [
+        {"step": step, "at": at, "what": "refused", "handler": "", "upto": 0.0, "number": 1}
+        for step, age in ((LONG, KEPT[LONG]), (MINUTE, KEPT[MINUTE]))
+        for at in (end - age - LONG, end - age)
+    ]
+    async with store.database.write() as connection:
+        await connection.execute(insert(counts), rows)
+        await connection.execute(insert(beats).values(part="tally", seen_at=begin))
+    await add_up(store)
+    async with store.database.read() as connection:
+        kept = set((await connection.execute(select(counts.c.step, counts.c.at))).all())
+    assert kept == {(LONG, end - KEPT[LONG]), (MINUTE, end - KEPT[MINUTE]), (LONG, begin), (MINUTE, begin)}
+
+
+async def test_what_nobody_has_added_up_is_counted_for_a_while_the_newest_first(store, clock, refuse):
+    await refuse(ago=1700)
+    await refuse()
+    hasty = await store.tally.over(since=clock() - 1800, step=60, patience=-1)
+    assert [one.at for one in hasty] == [clock() - number * 60 for number in reversed(range(tally.AT_ONCE))]
+    assert sum(one.refused for one in hasty) == 1
+    whole = await store.tally.over(since=clock() - 1800, step=60, patience=60)
+    assert (len(whole), sum(one.refused for one in whole)) == (31, 2)
+
+
+async def test_a_worker_adds_up_for_good_and_goes_on_when_it_cannot(store, monkeypatch):
+    answers, asked = [Unavailable("gone"), True, False], asyncio.Event()
+
+    async def add_up():
+        answer = answers.pop(0)
+        if not answers:
+            asked.set()
+        if isinstance(answer, Unavailable):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(worker, "ADD_UP", 0)
+    monkeypatch.setattr(worker, "AFTER", 0)
+    monkeypatch.setattr(store.tally, "add_up", add_up)
+    adding = asyncio.create_task(worker._add_up(store))
+    await asked.wait()
+    adding.cancel()
