@@ -69,9 +69,10 @@ def test_processes_that_are_forked_from_one_make_different_ids(monkeypatch):
         os.write(writing, new_id("evt").encode())
         os._exit(0)
     os.waitpid(child, 0)
+    forked = os.read(reading, 100).decode()
+    os.close(reading)
     os.close(writing)
-    with open(reading) as file:
-        assert file.read() != new_id("evt")
+    assert forked != new_id("evt")
 
 
 def test_threads_take_turns(monkeypatch):
