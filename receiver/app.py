@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from . import meters
+from .access import Tries
 from .api import PREFIX, Api, gallery_of
 from .callback import Callbacks
 from .dashboard import Dashboard
@@ -89,18 +90,20 @@ class Door:
             tracing=self._tracing,
         )
         self._settings = settings
+        tries = Tries(clock)
         self._metrics = Metrics(
             store=self._store,
             token=settings.admin_token,
+            tries=tries,
             counted=lambda: meters.together(meters.counted(), self._supervisor.counted),
         )
-        self._api = Api(store=self._store, sources=found, settings=settings)
+        self._api = Api(store=self._store, sources=found, settings=settings, tries=tries)
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._failed: Callable[[], None] = lambda: None
         #: Why the process must end, once a part of it has died.
         self.failure: BaseException | None = None
         self._dashboard = Dashboard(
-            store=self._store, sources=found, settings=settings, gallery=gallery_of(settings), clock=clock
+            store=self._store, sources=found, settings=settings, gallery=gallery_of(settings), tries=tries, clock=clock
         )
         self._pages = Starlette(
             routes=[

@@ -51,7 +51,8 @@ def gallery_of(settings: Settings) -> Gallery:
 class Api:
     """The ASGI app of the API, for all paths under PREFIX.
 
-    `there` tells which handlers there are, to list and to replay; those that workers run, if nobody says otherwise.
+    `tries` counts wrong tokens, together with whoever else has it. `there` tells which handlers there are, to list
+    and to replay; those that workers run, if nobody says otherwise.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Api:
         store: Store,
         sources: Mapping[str, Source],
         settings: Settings,
+        tries: access.Tries | None = None,
         there: There | None = None,
     ) -> None:
         self._token = settings.admin_token
+        self._tries = tries or access.Tries()
         callbacks = Callbacks(settings.secret_keys, settings.public_url)
         there = there or store.handlers.there
         calls = [
@@ -98,7 +101,7 @@ class Api:
 
     def _answer(self, scope: Scope) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         try:
-            access.check(Request(scope), self._token)
+            access.check(Request(scope), self._token, self._tries)
         except NoAccess as refused:
             return problem(refused.status, str(refused), headers=refused.headers)
         return self._routed

@@ -45,7 +45,7 @@ class Call:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     status: int = 200
-    refuses: tuple[int, ...] = ()  #: besides 401, 403, 405, 422, 500 and 503, which any call may answer
+    refuses: tuple[int, ...] = ()  #: besides 401, 403, 405, 422, 429, 500 and 503, which any call may answer
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request. Raises ValidationError, Problem and errors of the store."""

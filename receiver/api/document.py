@@ -12,7 +12,7 @@ from .models.problem import ProblemAnswer
 from .problem import TITLES
 
 #: What any call may answer.
-ALWAYS = (401, 403, 422, 500, 503)
+ALWAYS = (401, 403, 422, 429, 500, 503)
 
 _MODE: Literal["validation"] = "validation"
 _REFS = "#/components/schemas/{model}"

@@ -126,7 +126,10 @@ def emulator(
 
 
 def doctor() -> None:
-    """Check settings, store, secrets, public URL, endpoints, clock and handlers. Exit 1 if something is wrong."""
+    """Check settings, store, secrets, public URL, endpoints, clock, jobs, handlers, alarms and retention.
+
+    Exit 1 if something is wrong.
+    """
     from ..doctor import examine
 
     settings = load()
