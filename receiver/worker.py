@@ -14,10 +14,9 @@ from typing import Any
 
 import httpx
 import structlog
-import uvloop
 from prometheus_client.core import Metric
 
-from . import meters
+from . import interpreter, meters
 from .alarms import Rules, Watchman
 from .config import read
 from .context import Context
@@ -59,7 +58,7 @@ def run_worker(
     `after` names a worker that died: its runs are taken over at once. A `supervised` worker is woken by
     lines on its standard input, stops when that ends, and tells what it has counted through `pipe`.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with interpreter.runner() as runner:
         runner.run(_work(settings, name=name or worker_name(), after=after, supervised=supervised, pipe=pipe))
     if threading.active_count() > 1:
         # A handler in a thread that never returns must not keep the process: its run was given back.
@@ -115,6 +114,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                     worker=after,
                     wait=lambda attempt: backoff(attempt, roll=random.random()),  # noqa: S311 - not a secret
                 )
+            interpreter.started()
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
             # Longer than any handler may take, and than any lease lasts.
             limit = max([handler.timeout for handler in handlers], default=0) + settings.lease

@@ -25,7 +25,6 @@ def stored(work):
     async def opened():
         store = Store(os.environ["RECEIVER_DATABASE_URL"])
         try:
-            await store.migrate()
             return await work(store)
         finally:
             await store.close()
