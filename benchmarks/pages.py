@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import psutil
 
 from . import checks
 from .acks import told
@@ -20,7 +21,10 @@ from .report import Result
 TOKEN = "a-token-for-the-bench-only"
 
 #: Viewers of live pages, and how often acks are measured with them, and without.
-VIEWERS, TURNS = 100, 6
+VIEWERS, TURNS = 100, 4
+
+#: Deliveries a second meanwhile.
+RATE = 1_000
 
 #: Requests for each page.
 ASKED = 60
@@ -56,25 +60,32 @@ def search(bench: Bench, result: Result) -> None:
 
 
 def viewers(bench: Bench, result: Result) -> None:
-    """Measure acks with and without viewers, in turn, at one server: two starts differ by more than that."""
+    """Measure what viewers take of the core that acknowledges, at a steady rate: with them and without, in turn."""
     for _ in range(bench.rounds):
-        rates: dict[int, list[float]] = {0: [], VIEWERS: []}
+        used: dict[int, list[float]] = {0: [], VIEWERS: []}
         with bench.place("sqlite") as (folder, url):
             process, port = serve(folder, url, "--no-dispatch", RECEIVER_ADMIN_TOKEN=TOKEN)
             with process:
-                count = int(12_000 * bench.seconds)
                 for number in range(2 * TURNS):
                     many = VIEWERS if number % 4 in (1, 2) else 0  # what grows meanwhile is the same for both
                     with _watching(port, many):
-                        order = Order(ports=[port], count=count, first=count * number, warm=0.5, seconds=bench.seconds)
-                        answer = load(order)
-                    bench.say(told(f"{many} watch", answer))
-                    rates[many].append(answer.rate)
-                    checks.stored(url, answer.acked)
-        without, with_them = (statistics.median(rates[many]) for many in (0, VIEWERS))
-        result.add(with_them / without)
-        result.note("acks/s without", without)
-        result.note(f"acks/s with {VIEWERS}", with_them)
+                        used[many].append(_used(bench, result, process.pid, port, url, number, many))
+        without, with_them = (statistics.median(used[many]) for many in (0, VIEWERS))
+        result.add(100 * (with_them - without))
+        result.note("CPU ms/s without", without * 1e3)
+        result.note(f"CPU ms/s with {VIEWERS}", with_them * 1e3)
+
+
+def _used(bench: Bench, result: Result, pid: int, port: int, url: str, number: int, many: int) -> float:
+    """Return how many seconds of CPU the server uses in a second."""
+    count = int(RATE * 3 * bench.seconds)
+    times, began = psutil.Process(pid).cpu_times(), time.perf_counter()
+    answer = load(Order(ports=[port], count=count, first=count * number, rate=RATE, seconds=3 * bench.seconds))
+    after, seconds = psutil.Process(pid).cpu_times(), time.perf_counter() - began
+    checks.stored(url, answer.acked)
+    bench.say(told(f"{many} watch", answer))
+    result.note(f"p99 ms with {many}", answer.p99 * 1e3)
+    return (after.user + after.system - times.user - times.system) / seconds
 
 
 @contextmanager
