@@ -6,11 +6,9 @@ import time
 from collections.abc import Sequence
 
 import httpx
-from pydantic import SecretStr
 
 from receiver.api import Api
-from receiver.callback import Callbacks
-from receiver.files import Gallery, open_files
+from receiver.settings import Settings
 from receiver.store import Store
 
 from .bench import Bench
@@ -56,8 +54,7 @@ def measure(bench: Bench, results: dict[str, Result]) -> None:
 async def ask(bench: Bench, url: str, *, seed: int) -> dict[str, float]:
     """Return the 95th percentile of both kinds of requests, milliseconds."""
     store = Store(url)
-    gallery = Gallery(open_files(str(bench.folder)))
-    api = Api(store=store, sources={}, token=SecretStr(TOKEN), callbacks=Callbacks((), None), gallery=gallery)
+    api = Api(store=store, sources={}, settings=Settings(admin_token=TOKEN))
     transport = httpx.ASGITransport(app=api)
     headers = {"authorization": f"Bearer {TOKEN}"}
     try:

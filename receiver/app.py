@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from . import meters
+from .access import Tries
 from .api import PREFIX, Api, gallery_of
 from .callback import Callbacks
 from .dashboard import Dashboard
@@ -89,24 +90,21 @@ class Door:
             tracing=self._tracing,
         )
         self._settings = settings
+        tries = Tries(clock)
         self._metrics = Metrics(
             store=self._store,
             token=settings.admin_token,
+            tries=tries,
             counted=lambda: meters.together(meters.counted(), self._supervisor.counted),
         )
-        gallery = gallery_of(settings)
-        self._api = Api(
-            store=self._store,
-            sources=found,
-            token=settings.admin_token,
-            callbacks=callbacks,
-            gallery=gallery,
-        )
+        self._api = Api(store=self._store, sources=found, settings=settings, tries=tries)
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._failed: Callable[[], None] = lambda: None
         #: Why the process must end, once a part of it has died.
         self.failure: BaseException | None = None
-        self._dashboard = Dashboard(store=self._store, sources=found, settings=settings, gallery=gallery, clock=clock)
+        self._dashboard = Dashboard(
+            store=self._store, sources=found, settings=settings, gallery=gallery_of(settings), tries=tries, clock=clock
+        )
         self._pages = Starlette(
             routes=[
                 Mount(

@@ -237,15 +237,13 @@ async def _look(shown: dict[str, Shown], store: Store) -> None:
 def _summary(jobs: list[Shown], folder: Path, *, recovered: Mapping[str, int], verified: Collection[str]) -> bool:
     """Print what became of the jobs; return whether all ended well, with their files, and were forwarded."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("job", "its end", "handlers", "forwarded", "file"):
-        # On a narrow terminal the others give way: they were told line by line before.
-        table.add_column(column, no_wrap=True, min_width=9)
+    for column in ("job", "its end", "forwarded", "file"):
+        table.add_column(column, overflow="fold")
     files = {one.job.id: _files(one.job, folder) for one in jobs}
     for one in jobs:
         sizes = [f"{file.suffix.removeprefix('.')}, {file.stat().st_size:,} bytes" for file in files[one.job.id]]
-        handlers = ", ".join(name for name in one.handlers if name != "forward")
         judged = "verified" if one.job.event_id in verified else "no"
-        table.add_row(one.name, one.told, handlers, judged, "\n".join(sizes) or "none")
+        table.add_row(one.name, one.told.removeprefix("succeeded "), judged, "\n".join(sizes) or "none")
     console.print()
     console.print(table)
     console.print()

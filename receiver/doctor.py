@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from .alarms import Rules, span
 from .config import read
 from .endpoints import Registrar
 from .errors import ConfigError, ReceiverError, Unavailable
@@ -15,6 +16,7 @@ from .jwks import key_servers, publishes
 from .keyring import Keyring
 from .outbound import create_client
 from .registry import find_handlers, find_sources, webhook_sources
+from .retention import Ages
 from .settings import Settings
 from .sources import WebhookSource
 from .sources.profile import Profile
@@ -63,6 +65,8 @@ async def _checks(settings: Settings, store: Store, http: httpx.AsyncClient) -> 
     yield await _clock(store) if there else _skipped("clock")
     yield await _jobs(settings, store) if there else _skipped("jobs")
     yield _handlers(settings)
+    yield _alarms(settings)
+    yield _retention(settings)
 
 
 def _settings(settings: Settings) -> Check:
@@ -185,6 +189,40 @@ def _handlers(settings: Settings) -> Check:
     if not found:
         return Check(name="handlers", state="note", text="none: events are stored, and nothing is done with them")
     return Check(name="handlers", state="fine", text=", ".join(handler.name for handler in found))
+
+
+def _alarms(settings: Settings) -> Check:
+    try:
+        limits = Rules.of(read(settings.config)).limits
+    except ConfigError as error:
+        return Check(name="alarms", state="wrong", text=str(error))
+    known = _subjects(settings)
+    if unknown := sorted({about for _, about in limits if about and known and about not in known}):
+        text = f"no handler, source or tool here is called {', '.join(unknown)}: a rule about that never applies"
+        return Check(name="alarms", state="note", text=text)
+    off = [" ".join(filter(None, rule)) for rule, limit in limits.items() if limit is None]
+    told = f"off are {', '.join(off)}" if off else "all are on"
+    return Check(name="alarms", state="fine", text=told)
+
+
+def _subjects(settings: Settings) -> set[str]:
+    """Return what an alarm may be about; nothing if that cannot be said."""
+    try:
+        handlers = find_handlers(settings.handlers, read(settings.config))
+    except ConfigError:
+        return set()
+    sources = find_sources(settings.providers)
+    tools = {f"{name} {tool.type}" for name, source in sources.items() for tool in source.tools}
+    return {handler.name for handler in handlers} | set(sources) | tools
+
+
+def _retention(settings: Settings) -> Check:
+    try:
+        ages = read(settings.config).table("retention", Ages)
+    except ConfigError as error:
+        return Check(name="retention", state="wrong", text=str(error))
+    gone = [f"{kind} after {span(age)}" for kind, age in ages if age is not None]
+    return Check(name="retention", state="fine", text=f"deleted are {', '.join(gone) or 'none'}; the rest stays")
 
 
 def _skipped(name: str) -> Check:

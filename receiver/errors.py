@@ -2,6 +2,7 @@
 
     ReceiverError
     ├── ConfigError            settings, secrets or handlers that cannot work; names what to change
+    │   └── UnknownEndpoint    an endpoint that is neither here nor at its provider
     ├── Refused                a delivery that is not taken; `status` is what its sender is answered
     │   ├── BadSignature       401
     │   ├── UnknownSource      404
@@ -9,7 +10,7 @@
     │   └── WrongMediaType     415
     ├── Unreadable             a trusted body that makes no sense; kept in quarantine
     ├── Unavailable            503: our own trouble, the sender should try again
-    ├── NoAccess               401, 403: a request to the API or the metrics that may not be made
+    ├── NoAccess               401, 403, 429: a request to the API or the metrics that may not be made
     ├── BadParameters          a job that its provider would certainly refuse
     ├── ProviderError          a provider's API said no, or nothing
     └── AddressRefused         an outgoing request to an address we do not talk to
@@ -26,6 +27,10 @@ class ReceiverError(Exception):
 
 class ConfigError(ReceiverError):
     """Settings, secrets or handlers that cannot work. The message says what to change."""
+
+
+class UnknownEndpoint(ConfigError):
+    """No endpoint has this id, neither here nor at the provider."""
 
 
 class Refused(ReceiverError):
@@ -85,12 +90,14 @@ class Unavailable(ReceiverError):
 
 
 class NoAccess(ReceiverError):
-    """A request without the admin token. `status` and `headers` are for its answer."""
+    """A request without the admin token. `status` and `headers` are for its answer, `retry_after` is in seconds."""
 
-    def __init__(self, message: str, *, status: int) -> None:
+    def __init__(self, message: str, *, status: int, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+        if retry_after is not None:
+            self.headers["retry-after"] = str(retry_after)
 
 
 class BadParameters(ReceiverError):

@@ -33,9 +33,12 @@ PATIENCE = 10.0
 class Metrics:
     """The route of the metrics. It needs `Authorization: Bearer $RECEIVER_ADMIN_TOKEN`."""
 
-    def __init__(self, *, store: Store, token: SecretStr | None, counted: Callable[[], meters.Counted]) -> None:
+    def __init__(
+        self, *, store: Store, token: SecretStr | None, tries: access.Tries, counted: Callable[[], meters.Counted]
+    ) -> None:
         self._store = store
         self._token = token
+        self._tries = tries
         self._counted = counted
 
     def routes(self) -> list[Route]:
@@ -54,7 +57,7 @@ class Metrics:
 
     async def _scrape(self, request: Request) -> Response:
         try:
-            access.check(request, self._token)
+            access.check(request, self._token, self._tries)
         except NoAccess as refused:
             return PlainTextResponse(f"{refused}\n", refused.status, refused.headers)
         return Response(exposed(await self.families()), media_type=CONTENT_TYPE_PLAIN_0_0_4)

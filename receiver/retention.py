@@ -50,6 +50,7 @@ class Ages(BaseModel):
     copies: Age = 30 * 86400.0
     attempts: Age = None
     jobs: Age = None  #: that have ended
+    secrets: Age = 30 * 86400.0  #: after their end
 
     def before(self, now: float) -> dict[str, float]:
         """Return by kind the moment before which it is too old."""
@@ -80,6 +81,6 @@ class Pruner:
         """Prune if nobody has for a while. Raises Unavailable."""
         before = self._ages.before(self._clock())
         if before and await self._store.retention.turn(EVERY):
-            deleted = await self._store.retention.prune(before)
+            deleted = (await self._store.retention.prune(before)).deleted
             if any(deleted.values()):
                 log.info("pruned", **{kind: count for kind, count in deleted.items() if count})

@@ -1,13 +1,11 @@
 """Run the web process under uvicorn."""
 
-import asyncio
-import gc
 import signal
 import socket
 
 import uvicorn
-import uvloop
 
+from . import interpreter
 from .app import Door
 from .protocol import BoundedProtocol
 from .settings import Settings
@@ -22,7 +20,7 @@ def serve(settings: Settings, *, dispatch: bool = True) -> int:
     # uvicorn raises the signal that stopped it once more when it is done; the parts are closed after that.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: None)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with interpreter.runner() as runner:
         started = runner.run(_serve(door, settings))
     return 0 if started and door.failure is None else 1
 
@@ -34,9 +32,7 @@ async def _serve(door: Door, settings: Settings) -> bool:
         server.should_exit = True
 
     async with door.open(failed=leave):
-        # What is here now stays: the collector need not look through it again and again.
-        gc.collect()
-        gc.freeze()
+        interpreter.started()
         await server.serve()
     return server.started
 

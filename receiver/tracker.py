@@ -498,6 +498,30 @@ def new_job(
     )
 
 
+def tracked_job(
+    sources: Mapping[str, Source],
+    source: str,
+    job_id: str,
+    tool: str | None,
+    *,
+    metadata: Mapping[str, Any],
+    deadline: float = DEADLINE,
+) -> NewJob:
+    """Return a job that others submitted, to be entered by `Store.jobs.track`. Raises BadParameters if it cannot be."""
+    if source not in sources:
+        raise BadParameters(f"no source is called {source}: there are {', '.join(sources)}")
+    found = find_tool(sources[source], tool)
+    if tool and found is None:
+        names = ", ".join(one.name for one in sources[source].tools)
+        raise BadParameters(f"{source} has no tool {tool}: there are {names or 'none'}")
+    if not job_id.isprintable():
+        raise BadParameters("the provider's id of a job has no such characters")
+    _check_metadata(metadata)
+    return NewJob(
+        source=source, tool=found.type if found else None, job_id=job_id, metadata=metadata, deadline=deadline
+    )
+
+
 def expected_job(
     sources: Mapping[str, Source], source: str, *, metadata: Mapping[str, Any], deadline: float = DEADLINE
 ) -> NewJob:
@@ -510,8 +534,12 @@ def expected_job(
         raise BadParameters(
             f"only a source that is asked after each callback has such URLs, not {source}: {there or 'none'}"
         )
+    _check_metadata(metadata)
+    return NewJob(source=source, tool=None, metadata=metadata, deadline=deadline)
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
     try:
         json.dumps(dict(metadata), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BadParameters(f"metadata must be JSON: {error}") from None
-    return NewJob(source=source, tool=None, metadata=metadata, deadline=deadline)

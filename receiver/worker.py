@@ -8,16 +8,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
 import structlog
-import uvloop
 from prometheus_client.core import Metric
 
-from . import meters
+from . import interpreter, meters
 from .alarms import Rules, Watchman
 from .config import read
 from .context import Context
@@ -39,6 +38,9 @@ from .tracker import Tracker, new_job
 
 log = structlog.get_logger(__name__)
 
+#: Seconds after which a part that failed begins again.
+AGAIN = 30.0
+
 #: Seconds between two times of adding up what happened, and between two steps of it when there is more.
 ADD_UP, AFTER = 20.0, 0.2
 
@@ -56,7 +58,7 @@ def run_worker(
     `after` names a worker that died: its runs are taken over at once. A `supervised` worker is woken by
     lines on its standard input, stops when that ends, and tells what it has counted through `pipe`.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with interpreter.runner() as runner:
         runner.run(_work(settings, name=name or worker_name(), after=after, supervised=supervised, pipe=pipe))
     if threading.active_count() > 1:
         # A handler in a thread that never returns must not keep the process: its run was given back.
@@ -112,25 +114,26 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                     worker=after,
                     wait=lambda attempt: backoff(attempt, roll=random.random()),  # noqa: S311 - not a secret
                 )
+            interpreter.started()
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
             # Longer than any handler may take, and than any lease lasts.
             limit = max([handler.timeout for handler in handlers], default=0) + settings.lease
             watchman = Watchman(store=store, rules=rules, sources=sources, told=dispatcher.wake)
-            works = (
-                store.wakeups.follow(dispatcher.wake),
-                _guard(limit),
-                _report(store, handlers, name),
-                _add_up(store),
-                Pruner(store=store, ages=ages).run(),
-                watchman.run(),
-            )
-            beside = [asyncio.create_task(work) for work in works]
+            parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+                "wakeups": lambda: store.wakeups.follow(dispatcher.wake),
+                "guard": lambda: _guard(limit),
+                "report": lambda: _report(store, handlers, name),
+                "tally": lambda: _add_up(store),
+                "pruner": Pruner(store=store, ages=ages).run,
+                "watchman": watchman.run,
+            }
+            beside = [asyncio.create_task(keep_up(part, work)) for part, work in parts.items()]
             tracker = Tracker(
                 store=store, sources=sources, settings=settings, http=http, worker=name, told=dispatcher.wake
             )
             try:
-                async with asyncio.TaskGroup() as parts:
-                    parts.create_task(tracker.run())
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(tracker.run())
                     try:
                         await dispatcher.run()
                     finally:
@@ -148,6 +151,19 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
 
 def _as_it_is(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
     return transport
+
+
+async def keep_up(part: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work of a part beside the handlers, for good: what ends it is told, and it begins again.
+
+    A mistake of ours in one of them is no reason to stop the handlers, and must not go unnoticed.
+    """
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("part_failed", part=part, again_in=AGAIN)
+        await asyncio.sleep(AGAIN)
 
 
 async def _report(store: Store, handlers: Sequence[Handler], worker: str) -> None:

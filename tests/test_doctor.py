@@ -61,7 +61,8 @@ async def found(settings) -> dict[str, tuple[str, str]]:
 
 async def test_all_is_fine_one_line_each(settings_with, migrated, world):
     checks = await found(settings_with(public_url=HOST))
-    assert list(checks) == ["settings", "store", "secrets", "public URL", "endpoints", "clock", "jobs", "handlers"]
+    names = ["settings", "store", "secrets", "public URL", "endpoints", "clock", "jobs"]
+    assert list(checks) == [*names, "handlers", "alarms", "retention"]
     assert {state for state, _ in checks.values()} == {"fine"}
     assert checks["handlers"][1] == "download, log, talking_avatar"
     assert "no VIDEOGEN_API_KEY" in checks["endpoints"][1]
@@ -157,6 +158,25 @@ async def test_handlers_that_do_not_import_are_wrong_and_none_is_a_note(settings
     (tmp_path / "broken" / "one.py").write_text("import nothing_of_that_name")
     assert (await found(settings_with(handlers=(str(tmp_path / "empty"),))))["handlers"][0] == "note"
     assert (await found(settings_with(handlers=(str(tmp_path / "broken"),))))["handlers"][0] == "wrong"
+
+
+async def test_what_receiver_toml_says_of_alarms_and_retention_is_looked_at(settings_with, migrated, world, tmp_path):
+    file = tmp_path / "own.toml"
+
+    async def told(text):
+        file.write_text(text)
+        checks = await found(settings_with(config=file))
+        return checks["alarms"], checks["retention"]
+
+    rule = '[[alarms]]\nwatch = "backlog"\nabout = "download"\noff = true\n'
+    alarms, retention = await told(rule + '[retention]\nevents = "90d"\nrefused = "never"\n')
+    assert alarms == ("fine", "off are backlog download")
+    assert retention == ("fine", "deleted are events after 90 d, copies after 30 d, secrets after 30 d; the rest stays")
+    alarms, _ = await told(rule.replace("download", "donwload"))
+    assert (alarms[0], "called donwload" in alarms[1]) == ("note", True)
+    alarms, retention = await told('[[alarms]]\nwatch = "backlogs"\n[retention]\nevents = 90\n')
+    assert (alarms[0], "own.toml:2" in alarms[1]) == ("wrong", True)
+    assert (retention[0], "own.toml:4" in retention[1]) == ("wrong", True)
 
 
 async def test_a_disk_that_is_lost_at_each_deploy_is_wrong(settings_with, migrated, world, monkeypatch):

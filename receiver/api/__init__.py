@@ -4,9 +4,11 @@ Every request needs `Authorization: Bearer $RECEIVER_ADMIN_TOKEN`. Errors are `a
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from typing import Any
 
 import structlog
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -20,14 +22,21 @@ from ..files import Gallery, open_files
 from ..settings import Settings
 from ..sources import Source
 from ..store import Store
+from .alarms import AlarmCalls
 from .call import Call
 from .document import document
+from .endpoints import EndpointCalls
+from .erasure import ErasureCalls
 from .events import EventCalls, There
 from .handlers import HandlerCalls
 from .jobs import JobCalls
 from .outputs import OutputCalls
 from .problem import Answer, Problem, problem, told
+from .retention import RetentionCalls
 from .runs import RunCalls
+from .secrets import SecretCalls
+from .sources import SourceCalls
+from .stats import StatsCalls
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +53,8 @@ def gallery_of(settings: Settings) -> Gallery:
 class Api:
     """The ASGI app of the API, for all paths under PREFIX.
 
-    `there` tells which handlers there are, to list and to replay; those that workers run, if nobody says otherwise.
+    `tries` counts wrong tokens, together with whoever else has it. `there` tells which handlers there are, to list
+    and to replay; those that workers run, if nobody says otherwise.
     """
 
     def __init__(
@@ -52,29 +62,41 @@ class Api:
         *,
         store: Store,
         sources: Mapping[str, Source],
-        token: SecretStr | None,
-        callbacks: Callbacks,
-        gallery: Gallery,
+        settings: Settings,
+        tries: access.Tries | None = None,
         there: There | None = None,
     ) -> None:
-        self._token = token
+        self._token = settings.admin_token
+        self._tries = tries or access.Tries()
+        callbacks = Callbacks(settings.secret_keys, settings.public_url)
         there = there or store.handlers.there
-        calls = [
+        self._calls = [
             *EventCalls(store, there).calls(),
             *RunCalls(store).calls(),
-            *OutputCalls(store, gallery).calls(),
+            *OutputCalls(store, gallery_of(settings)).calls(),
             *JobCalls(store, sources, callbacks).calls(),
+            *ErasureCalls(store, open_files(settings.files)).calls(),
             *HandlerCalls(store, there).calls(),
+            *EndpointCalls(store, sources, settings).calls(),
+            *SecretCalls(store, sources, settings).calls(),
+            *SourceCalls(sources, settings).calls(),
+            *AlarmCalls(store).calls(),
+            *StatsCalls(store).calls(),
+            *RetentionCalls(store, settings.config).calls(),
         ]
-        #: The OpenAPI document.
-        self.document = document(calls, prefix=PREFIX, version=__version__)
         by_path: dict[str, dict[str, Call]] = {}
-        for call in calls:
+        for call in self._calls:
             by_path.setdefault(call.path, {})[call.method] = call
         fixed_first = sorted(by_path, key=lambda path: "{" in path)  # else `replay` would be taken for an id
         routes = [Route(path, _by_method(by_path[path]), methods=list(by_path[path])) for path in fixed_first]
         routes.append(Route("/openapi.json", self._show_document))
         self._router = Router(routes, redirect_slashes=False)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        # Made where somebody asks for it: it would take as long as all the rest of the start.
+        return document(self._calls, prefix=PREFIX, version=__version__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -85,7 +107,7 @@ class Api:
 
     def _answer(self, scope: Scope) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         try:
-            access.check(Request(scope), self._token)
+            access.check(Request(scope), self._token, self._tries)
         except NoAccess as refused:
             return problem(refused.status, str(refused), headers=refused.headers)
         return self._routed

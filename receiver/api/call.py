@@ -13,6 +13,9 @@ from .problem import Answer, Problem
 #: Bytes of a body.
 LARGEST = 2**20
 
+#: Seconds that a request about many works before it says where to go on.
+AT_LENGTH = 1.0
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -42,7 +45,7 @@ class Call:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     status: int = 200
-    refuses: tuple[int, ...] = ()  #: besides 401, 403, 405, 422, 500 and 503, which any call may answer
+    refuses: tuple[int, ...] = ()  #: besides 401, 403, 405, 422, 429, 500 and 503, which any call may answer
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request. Raises ValidationError, Problem and errors of the store."""

@@ -8,11 +8,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from .call import Call
-from .models import ProblemAnswer
+from .models.problem import ProblemAnswer
 from .problem import TITLES
 
 #: What any call may answer.
-ALWAYS = (401, 403, 422, 500, 503)
+ALWAYS = (401, 403, 422, 429, 500, 503)
 
 _MODE: Literal["validation"] = "validation"
 _REFS = "#/components/schemas/{model}"

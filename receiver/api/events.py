@@ -7,12 +7,10 @@ from ..events import redact
 from ..recall import event_told, refusal_told
 from ..replay import replay
 from ..store import PATIENCE, SEARCH, Filter, Reported, Store
-from . import models
-from .call import Call, Said
+from .call import AT_LENGTH, Call, Said
+from .models.events import EventAnswer, EventsAnswer, EventsQuery, ReplayAnswer, ReplayBody, ReplayManyBody
+from .models.refused import RefusedAnswer, RefusedPage, RefusedQuery
 from .problem import Problem
-
-#: Seconds that a request for many events works before it says where to go on.
-AT_LENGTH = 1.0
 
 #: Who tells which handlers a replay may run.
 There = Callable[[], Awaitable[Sequence[Reported]]]
@@ -33,15 +31,15 @@ class EventCalls:
                 path="/events",
                 does=self._list,
                 summary="Find events, newest first",
-                query=models.EventsQuery,
-                answer=models.EventsAnswer,
+                query=EventsQuery,
+                answer=EventsAnswer,
             ),
             Call(
                 method="GET",
                 path="/events/{id}",
                 does=self._show,
                 summary="Show an event with its headers, its JSON and every attempt of its handlers",
-                answer=models.EventAnswer,
+                answer=EventAnswer,
                 refuses=(404,),
             ),
             Call(
@@ -49,8 +47,8 @@ class EventCalls:
                 path="/events/{id}/replay",
                 does=self._replay,
                 summary="Run handlers again on an event",
-                body=models.ReplayBody,
-                answer=models.ReplayAnswer,
+                body=ReplayBody,
+                answer=ReplayAnswer,
                 refuses=(404, 409, 413),
             ),
             Call(
@@ -58,8 +56,8 @@ class EventCalls:
                 path="/events/replay",
                 does=self._replay_many,
                 summary="Run handlers again on all events that match, for a second; go on with `next`",
-                body=models.ReplayManyBody,
-                answer=models.ReplayAnswer,
+                body=ReplayManyBody,
+                answer=ReplayAnswer,
                 refuses=(409, 413),
             ),
             Call(
@@ -67,15 +65,15 @@ class EventCalls:
                 path="/refused",
                 does=self._refused,
                 summary="List deliveries that made no event, and why",
-                query=models.RefusedQuery,
-                answer=models.RefusedPage,
+                query=RefusedQuery,
+                answer=RefusedPage,
             ),
             Call(
                 method="GET",
                 path="/refused/{id}",
                 does=self._show_refused,
                 summary="Show a delivery that made no event",
-                answer=models.RefusedAnswer,
+                answer=RefusedAnswer,
                 refuses=(404,),
             ),
         ]

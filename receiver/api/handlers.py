@@ -1,21 +1,17 @@
-"""Calls about handlers, endpoints, and how it all goes."""
+"""Calls about handlers."""
 
-import time
 from typing import Any
 
-from ..recall import endpoints_told, handlers_told, stats_told
+from ..recall import handlers_told
 from ..store import Store
-from . import models
 from .call import Call, Said
 from .events import There
+from .models.handlers import HandlerRow, HandlersAnswer
 from .problem import Problem
-
-#: Seconds of a minute and an hour.
-SPANS = {"minute": 60.0, "hour": 3600.0}
 
 
 class HandlerCalls:
-    """Handlers, endpoints and statistics."""
+    """Handlers: list, pause, resume."""
 
     def __init__(self, store: Store, there: There) -> None:
         self._store = store
@@ -29,14 +25,14 @@ class HandlerCalls:
                 path="/handlers",
                 does=self._handlers,
                 summary="List handlers as workers found them, with how their runs stand",
-                answer=models.HandlersAnswer,
+                answer=HandlersAnswer,
             ),
             Call(
                 method="POST",
                 path="/handlers/{id}/pause",
                 does=self._pause,
                 summary="Let a handler's runs wait; new ones gather",
-                answer=models.HandlerRow,
+                answer=HandlerRow,
                 refuses=(404,),
             ),
             Call(
@@ -44,23 +40,8 @@ class HandlerCalls:
                 path="/handlers/{id}/resume",
                 does=self._resume,
                 summary="Let a paused handler go on",
-                answer=models.HandlerRow,
+                answer=HandlerRow,
                 refuses=(404,),
-            ),
-            Call(
-                method="GET",
-                path="/endpoints",
-                does=self._endpoints,
-                summary="List webhooks registered at providers, with when each was last heard",
-                answer=models.EndpointsAnswer,
-            ),
-            Call(
-                method="GET",
-                path="/stats",
-                does=self._stats,
-                summary="Tell what is left to do, and how much happened in each of the last minutes or hours",
-                query=models.StatsQuery,
-                answer=models.StatsAnswer,
             ),
         ]
 
@@ -82,11 +63,3 @@ class HandlerCalls:
             if row["name"] == name:
                 return row
         raise Problem(404, "no worker has told of a handler of this name, and no run has it")
-
-    async def _endpoints(self, _said: Said) -> Any:
-        return {"endpoints": await endpoints_told(self._store), "next": None}
-
-    async def _stats(self, said: Said) -> Any:
-        step = SPANS[said.query.span]
-        since = time.time() - (said.query.spans - 1) * step
-        return await stats_told(self._store, since=since, step=step)

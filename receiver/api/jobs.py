@@ -14,9 +14,18 @@ from ..errors import ConfigError
 from ..recall import all_described, described
 from ..sources import Source
 from ..store import Job, Store
-from ..tracker import expected_job, new_job
-from . import models
+from ..tracker import expected_job, new_job, tracked_job
 from .call import Call, Said
+from .models.jobs import (
+    CallbackAnswer,
+    CallbackBody,
+    JobAnswer,
+    JobsAnswer,
+    JobsQuery,
+    NewJobBody,
+    TrackBody,
+    WaitQuery,
+)
 from .problem import Answer, Problem
 
 #: Seconds between two looks at a job that somebody waits for.
@@ -46,17 +55,26 @@ class JobCalls:
                 path="/jobs",
                 does=self._list,
                 summary="List jobs, newest first",
-                query=models.JobsQuery,
-                answer=models.JobsAnswer,
+                query=JobsQuery,
+                answer=JobsAnswer,
             ),
             Call(
                 method="POST",
                 path="/jobs",
                 does=self._submit,
                 summary="Submit a job; a worker sends it off",
-                body=models.NewJobBody,
-                answer=models.JobAnswer,
+                body=NewJobBody,
+                answer=JobAnswer,
                 status=202,
+                refuses=(413,),
+            ),
+            Call(
+                method="POST",
+                path="/jobs/track",
+                does=self._track,
+                summary="Look after a job that was started elsewhere; once, however often this is said",
+                body=TrackBody,
+                answer=JobAnswer,
                 refuses=(413,),
             ),
             Call(
@@ -64,8 +82,8 @@ class JobCalls:
                 path="/jobs/{id}",
                 does=self._show,
                 summary="Show a job by our id or its provider's, at once or when it has ended",
-                query=models.WaitQuery,
-                answer=models.JobAnswer,
+                query=WaitQuery,
+                answer=JobAnswer,
                 refuses=(404,),
             ),
             Call(
@@ -81,8 +99,8 @@ class JobCalls:
                 path="/callbacks",
                 does=self._expect,
                 summary="Make a URL at which a provider that signs nothing may call back about one job",
-                body=models.CallbackBody,
-                answer=models.CallbackAnswer,
+                body=CallbackBody,
+                answer=CallbackAnswer,
                 status=201,
                 refuses=(409, 413),
             ),
@@ -91,7 +109,7 @@ class JobCalls:
                 path="/jobs/{id}/cancel",
                 does=self._cancel,
                 summary="Ask for the end of a job",
-                answer=models.JobAnswer,
+                answer=JobAnswer,
                 status=202,
                 refuses=(404, 409),
             ),
@@ -105,6 +123,13 @@ class JobCalls:
         await self._store.jobs.add(job)
         headers = {"location": f"/api/v1/jobs/{job.id}"}
         return Answer(await self._told(await self._job(job.id)), 202, headers)
+
+    async def _track(self, said: Said) -> Any:
+        body = said.body
+        job = tracked_job(
+            self._sources, body.source, body.job_id, body.tool, metadata=body.metadata, deadline=body.deadline
+        )
+        return await self._told(await self._store.jobs.track(job))
 
     async def _expect(self, said: Said) -> Response:
         body = said.body

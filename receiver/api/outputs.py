@@ -8,8 +8,8 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from ..events import redact
 from ..files import Gallery
 from ..store import Store
-from . import models
 from .call import Call, Said
+from .models.outputs import ExpiringAnswer, ExpiringQuery, LinkAnswer, LinkQuery, OutputRow, OutputsAnswer, OutputsQuery
 from .problem import Problem
 
 #: What is sent along with a file that a stranger's job made.
@@ -31,23 +31,23 @@ class OutputCalls:
                 path="/outputs",
                 does=self._list,
                 summary="List outputs, newest first",
-                query=models.OutputsQuery,
-                answer=models.OutputsAnswer,
+                query=OutputsQuery,
+                answer=OutputsAnswer,
             ),
             Call(
                 method="GET",
                 path="/expiring",
                 does=self._expiring,
                 summary="List runs that have not captured outputs whose URLs expire soon",
-                query=models.ExpiringQuery,
-                answer=models.ExpiringAnswer,
+                query=ExpiringQuery,
+                answer=ExpiringAnswer,
             ),
             Call(
                 method="GET",
                 path="/outputs/{id}",
                 does=self._show,
                 summary="Show an output",
-                answer=models.OutputRow,
+                answer=OutputRow,
                 refuses=(404,),
             ),
             Call(
@@ -55,8 +55,8 @@ class OutputCalls:
                 path="/outputs/{id}/link",
                 does=self._link,
                 summary="Make a URL that opens a captured output, for applications",
-                query=models.LinkQuery,
-                answer=models.LinkAnswer,
+                query=LinkQuery,
+                answer=LinkAnswer,
                 refuses=(404, 409, 410),
             ),
             Call(
@@ -100,7 +100,7 @@ class OutputCalls:
             if not path.is_file():
                 raise Problem(410, f"the file is no longer at {output['place']}")
             return FileResponse(path, media_type=output["media_type"], filename=path.name, headers=INERT)
-        url = await self._presigned(output["place"], seconds=models.LinkQuery().seconds)
+        url = await self._presigned(output["place"], seconds=LinkQuery().seconds)
         if url is None:
             raise _moved(output)
         return RedirectResponse(url, 307, headers={"cache-control": "no-store"})
@@ -129,4 +129,4 @@ def _moved(output: dict[str, Any]) -> Problem:
 
 
 def _row(output: dict[str, Any]) -> dict[str, Any]:
-    return {name: output[name] for name in models.OutputRow.model_fields}
+    return {name: output[name] for name in OutputRow.model_fields}

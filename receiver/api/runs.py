@@ -6,9 +6,8 @@ from typing import Any
 from ..events import redact
 from ..recall import attempts_told
 from ..store import STEP, Filter, RunFilter, Store
-from . import models
-from .call import Call, Said
-from .events import AT_LENGTH
+from .call import AT_LENGTH, Call, Said
+from .models.runs import RetryAnswer, RetryManyBody, RunAnswer, RunRow, RunsAnswer, RunsQuery
 from .problem import Problem
 
 
@@ -26,16 +25,16 @@ class RunCalls:
                 path="/runs",
                 does=self._list,
                 summary="List runs, failed ones first",
-                query=models.RunsQuery,
-                answer=models.RunsAnswer,
+                query=RunsQuery,
+                answer=RunsAnswer,
             ),
             Call(
                 method="POST",
                 path="/runs/retry",
                 does=self._retry_many,
                 summary="Start all failed runs that match again, for a second; go on with `next`",
-                body=models.RetryManyBody,
-                answer=models.RetryAnswer,
+                body=RetryManyBody,
+                answer=RetryAnswer,
                 refuses=(413,),
             ),
             Call(
@@ -43,7 +42,7 @@ class RunCalls:
                 path="/runs/{id}",
                 does=self._show,
                 summary="Show a run with its attempts",
-                answer=models.RunAnswer,
+                answer=RunAnswer,
                 refuses=(404,),
             ),
             Call(
@@ -51,7 +50,7 @@ class RunCalls:
                 path="/runs/{id}/retry",
                 does=self._retry,
                 summary="Start a run that has ended again",
-                answer=models.RunAnswer,
+                answer=RunAnswer,
                 refuses=(404, 409),
             ),
             Call(
@@ -59,7 +58,7 @@ class RunCalls:
                 path="/runs/{id}/give-up",
                 does=self._give_up,
                 summary="Let a run that waits fail for good",
-                answer=models.RunAnswer,
+                answer=RunAnswer,
                 refuses=(404, 409),
             ),
         ]
@@ -107,4 +106,4 @@ class RunCalls:
 
 
 def _row(run: dict[str, Any]) -> dict[str, Any]:
-    return {name: run[name] for name in models.RunRow.model_fields}
+    return {name: run[name] for name in RunRow.model_fields}

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ConfigError, ReceiverError
 from ..logs import scrub
-from . import alarms, endpoints, erase, events, handlers, jobs, outputs, runs, secrets, services, stats, verify
+from . import alarms, endpoints, erase, events, handlers, jobs, outputs, prune, runs, secrets, services, stats, verify
 from .output import complain
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(alarms.app)
 app.add_typer(endpoints.app)
 app.add_typer(handlers.app)
 app.add_typer(secrets.app)
+app.command("prune")(prune.prune)
 app.command("erase")(erase.erase)
 app.command("stats")(stats.stats)
 app.command("sources")(handlers.sources)

@@ -1,17 +1,35 @@
 """The command about alarms."""
 
-from dataclasses import asdict
+from typing import Annotated, Literal
 
 import typer
 
-from .events import with_store
+from .events import Follow
+from .follow import follow
+from .link import Link, linked
 from .output import Json, Limit, show
 
 app = typer.Typer(name="alarms", help="What somebody should look at.", no_args_is_help=True)
 
+COLUMNS = ("raised_at", "resolved_at", "state", "watch", "about", "text")
+
 
 @app.command("list")
-def list_alarms(as_json: Json = False, limit: Limit = 50) -> None:
-    """List the alarms that are on, oldest first. Those that are over: receiver events list --source receiver."""
-    rows = [asdict(alarm) for alarm in with_store(lambda store: store.alarms.active())][:limit]
-    show(rows, ("raised_at", "watch", "about", "text"), as_json=as_json, empty="None is on.")
+@linked()
+async def list_alarms(
+    link: Link,
+    as_json: Json = False,
+    limit: Limit = 50,
+    state: Annotated[
+        Literal["on", "over"] | None, typer.Option(help="Those that are on, oldest first, or over, newest first.")
+    ] = None,
+    following: Follow = False,
+) -> None:
+    """List the alarms that are on; with --follow, also those that are over, and both as they come."""
+    if following:
+        states = (state,) if state else ("over", "on")
+        listings = [lambda one=one: link.pages("/alarms", state=one, limit=limit) for one in states]
+        await follow(listings, COLUMNS, limit=limit, as_json=as_json, by=("raised_at", "watch", "about"))
+        return
+    rows = await link.rows("/alarms", limit=limit, state=state or "on")
+    show(rows, COLUMNS, as_json=as_json, empty="None was on." if state == "over" else "None is on.")

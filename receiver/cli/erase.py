@@ -1,20 +1,19 @@
 """The command that erases."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..erasure import erase as erase_jobs
 from ..errors import ReceiverError
-from ..files import open_files
-from ..settings import load
-from ..store import Store
-from ..store.erasure import Subject
-from .events import DryRun, with_store
+from .bulk import pieces
+from .events import DryRun
+from .link import Link, linked, segment
 from .output import complain, console, plain
 
 
-def erase(
+@linked()
+async def erase(
+    link: Link,
     job: Annotated[str | None, typer.Option(metavar="ID", help="This job: our id or its provider's.")] = None,
     metadata: Annotated[
         str | None, typer.Option(metavar="NAME=VALUE", help="All jobs that carry this: customer=42.")
@@ -28,24 +27,28 @@ def erase(
     name, equals, value = (metadata or "").partition("=")
     if (job is None) == (metadata is None) or (metadata is not None and not (name and equals)):
         raise typer.BadParameter("say which: --job ID or --metadata NAME=VALUE")
-
-    async def find(store: Store) -> list[Subject]:
-        return await (store.erasures.called(job) if job else store.erasures.carrying(name, value))
-
-    subjects = with_store(find)
-    if not subjects:
-        raise ReceiverError("no job is known by that: see `receiver jobs list`")
-    files = open_files(load().files)
-    told = with_store(lambda store: erase_jobs(store, subjects, files=files, dry_run=dry_run))
+    if job is not None:
+        told = await link.post(f"/jobs/{segment(job)}/erase", {"dry_run": dry_run})
+    else:
+        told = await _all(link, {"metadata": {"name": name, "value": value}, "dry_run": dry_run})
+    if not told["jobs"] and not told["busy"]:
+        raise ReceiverError("no job carries that: see `receiver jobs list`")
     how = "would be erased" if dry_run else "are erased"
     console.print(
-        f"{told.jobs} jobs {how}: {told.rows['events']} events, {told.rows['runs']} runs, "
-        f"{told.rows['deliveries']} other deliveries, {told.files} files.",
+        f"{told['jobs']} jobs {how}: {told['events']} events, {told['runs']} runs, "
+        f"{told['deliveries']} other deliveries, {told['files']} files.",
         highlight=False,
     )
-    for place in told.left:
+    for place in told["left"]:
         console.print(f"not here, delete it yourself: {plain(place)}", highlight=False, soft_wrap=True)
-    for line in told.busy:
+    for line in told["busy"]:
         complain(line)
-    if told.busy or (told.left and not dry_run):
+    if told["busy"] or (told["left"] and not dry_run):
         raise typer.Exit(1)
+
+
+async def _all(link: Link, body: dict[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    async for piece in pieces(link, "/jobs/erase", body, "erasing", lambda piece: piece["jobs"]):
+        told = {name: told[name] + value if told else value for name, value in piece.items()}
+    return told

@@ -14,7 +14,7 @@ from ..settings import load
 from ..store import Store
 from .bulk import bulk
 from .follow import follow
-from .link import Link, linked
+from .link import Link, linked, segment
 from .output import Json, Limit, ago, attempts, console, moment, plain, show
 
 app = typer.Typer(name="events", help="What providers told us.", no_args_is_help=True)
@@ -88,7 +88,7 @@ async def list_events(
 @linked()
 async def show_event(link: Link, id: Id, as_json: Json = False) -> None:
     """Show one event: its JSON without signatures, and every attempt of its handlers."""
-    event = await link.get(f"/events/{id}")
+    event = await link.get(f"/events/{segment(id)}")
     if as_json:
         typer.echo(json.dumps(event))
         return

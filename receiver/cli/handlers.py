@@ -15,10 +15,8 @@ from ..events import Event, redact
 from ..logs import configure
 from ..registry import Handler, find_configurable, find_handlers, find_sources
 from ..settings import Settings, load
-from ..sources import Source, Told, WebhookSource
-from ..sources.profiles import PROFILES
 from .events import configured_handlers
-from .link import Link, linked
+from .link import Link, linked, segment
 from .output import Json, console, plain, show
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
@@ -159,7 +157,7 @@ def docs() -> None:
 @linked(make=True)
 async def pause_handler(link: Link, name: Name) -> None:
     """Let a handler's runs wait; new ones gather until it is resumed."""
-    await link.post(f"/handlers/{name}/pause")
+    await link.post(f"/handlers/{segment(name)}/pause")
     console.print(f"{plain(name)} is paused.", highlight=False)
 
 
@@ -167,28 +165,14 @@ async def pause_handler(link: Link, name: Name) -> None:
 @linked(make=True)
 async def resume_handler(link: Link, name: Name) -> None:
     """Let a paused handler go on."""
-    await link.post(f"/handlers/{name}/resume")
+    await link.post(f"/handlers/{segment(name)}/resume")
     console.print(f"{plain(name)} goes on.", highlight=False)
 
 
-def sources(as_json: Json = False) -> None:
+@linked(make=True)
+async def sources(link: Link, as_json: Json = False) -> None:
     """List the providers: those that call have a path for it, the others are asked."""
-    settings = load()
-    found = find_sources(settings.providers)
-    known: dict[str, Source] = {**{profile.name: profile for profile in PROFILES}, **found}
-    rows = [
-        {
-            "name": source.name,
-            "path": f"/webhooks/{source.name}" if source.name in found and isinstance(source, WebhookSource) else None,
-            "api_key": "set" if settings.provider(source.name).api_key else "not set",
-            "events": len(source.events) if isinstance(source, WebhookSource) else 0,
-            "tools": len(source.tools),
-            "scheme": source.scheme.kind if isinstance(source, Told) else None,
-            "trust": source.scheme.trust if isinstance(source, Told) else None,
-            **{name: getattr(source, name, None) for name in ("certainty", "answer", "waits", "facts")},
-        }
-        for source in known.values()
-    ]
+    rows = (await link.get("/sources"))["sources"]
     columns = ("name", "path", "api_key", "events", "tools", "scheme", "trust", "certainty")
     show(rows, columns, as_json=as_json, empty="No sources.")
 

@@ -2,24 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ..api.models import JobState
-from ..callback import Callbacks
-from ..errors import ConfigError
+from ..api.models.jobs import JobState
 from ..events import redact_url
-from ..registry import find_sources
-from ..settings import load
-from ..sources import find_tool
-from ..store import Job, NewJob, Store
 from ..store.ledger import DEADLINE
-from ..tracker import expected_job
-from .events import SourceOf
-from .link import Link, linked, opened
+from .events import Follow, SourceOf
+from .follow import follow
+from .link import Link, linked, segment
 from .output import Json, Limit, console, moment, plain, show
 
 app = typer.Typer(name="jobs", help="What providers work on.", no_args_is_help=True)
@@ -28,6 +22,8 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Ours or the provider's.")
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="The provider, as in `receiver sources`.")]
 Meta = Annotated[list[str] | None, typer.Option("--meta", metavar="NAME=VALUE", help="Goes along to its events.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for its end; exit 1 unless it succeeded.")]
+
+COLUMNS = ("id", "created_at", "source", "tool", "job_id", "state", "progress", "event_id")
 
 #: Seconds between two looks at a job.
 LOOK = 0.2
@@ -51,7 +47,9 @@ async def submit(
 
 
 @app.command("track")
-def track(
+@linked(make=True)
+async def track(
+    link: Link,
     source: SourceName,
     job_id: Annotated[str, typer.Argument(metavar="JOB_ID", help="The provider's id.")],
     tool: Annotated[str | None, typer.Option(help="What it makes, if it is known.")] = None,
@@ -60,21 +58,15 @@ def track(
     as_json: Json = False,
 ) -> None:
     """Look after a job that was started elsewhere."""
-    sources = find_sources(load().providers)
-    if source not in sources:
-        raise ConfigError(f"no source is called {source}: there are {', '.join(sources)}")
-    known = find_tool(sources[source], tool)
-    if tool and known is None:
-        raise ConfigError(
-            f"{source} has no tool {tool}: there are {', '.join(one.name for one in sources[source].tools)}"
-        )
-    new = NewJob(source=source, tool=known.type if known else None, job_id=job_id, metadata=_pairs(meta))
-    job: Job = with_jobs(lambda store: store.jobs.track(new))
-    asyncio.run(_with_link(job.id, wait=wait, as_json=as_json))
+    body = {"source": source, "job_id": job_id, "tool": tool, "metadata": _pairs(meta)}
+    job = await link.post("/jobs/track", body)
+    await _go_on(link, job["id"], wait=wait, as_json=as_json)
 
 
 @app.command("expect")
-def expect(
+@linked(make=True)
+async def expect(
+    link: Link,
     source: SourceName,
     meta: Meta = None,
     deadline: Annotated[int, typer.Option(metavar="SECONDS", help="How long its provider may take.")] = int(DEADLINE),
@@ -83,12 +75,9 @@ def expect(
 
     Whoever has it can make the receiver ask about that job: keep it between you and the provider.
     """
-    settings = load()
-    job = expected_job(find_sources(settings.providers), source, metadata=_pairs(meta), deadline=deadline)
-    callbacks = Callbacks(settings.secret_keys, settings.public_url)
-    callbacks.url(source, job.id, expires=0)  # raises before anything is kept
-    expires = with_jobs(lambda store: store.hints.expect(job))
-    typer.echo(callbacks.url(source, job.id, expires=expires))
+    typer.echo(
+        (await link.post("/callbacks", {"source": source, "metadata": _pairs(meta), "deadline": deadline}))["url"]
+    )
 
 
 @app.command("list")
@@ -100,11 +89,14 @@ async def list_jobs(
     source: SourceOf = None,
     tool: Annotated[str | None, typer.Option(help="Only this tool's, as events call it.")] = None,
     state: Annotated[JobState | None, typer.Option(help="Only in this state; `open` for all that go on.")] = None,
+    following: Follow = False,
 ) -> None:
-    """List the newest jobs."""
-    rows = await link.rows("/jobs", limit=limit, source=source, tool=tool, state=state)
-    columns = ("id", "created_at", "source", "tool", "job_id", "state", "progress", "event_id")
-    show(rows, columns, as_json=as_json, empty="No jobs.")
+    """List the newest jobs; with --follow, every change among them."""
+    meant = {"source": source, "tool": tool, "state": state}
+    if following:
+        await follow([lambda: link.pages("/jobs", limit=limit, **meant)], COLUMNS, limit=limit, as_json=as_json)
+        return
+    show(await link.rows("/jobs", limit=limit, **meant), COLUMNS, as_json=as_json, empty="No jobs.")
 
 
 @app.command("show")
@@ -125,7 +117,7 @@ async def wait_for(link: Link, id: Id, as_json: Json = False) -> None:
 @linked(make=True)
 async def cancel(link: Link, id: Id) -> None:
     """Ask for the end of a job. Its provider may finish it all the same: its event says how it ended."""
-    await link.post(f"/jobs/{id}/cancel")
+    await link.post(f"/jobs/{segment(id)}/cancel")
     console.print("Its end is asked for.")
 
 
@@ -138,29 +130,8 @@ async def recovered(link: Link, as_json: Json = False) -> None:
     show(rows, ("source", "recovered"), as_json=as_json, empty="None: every webhook came.")
 
 
-def with_jobs(work: Callable[[Store], Awaitable[Any]]) -> Any:
-    """Return what `work` makes of the configured store, which is made first if it is a file."""
-
-    async def opened() -> Any:
-        store = Store(load().database_url)
-        try:
-            if store.database.is_sqlite:
-                await store.migrate()
-            await store.check()
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(opened())
-
-
-async def _with_link(id: str, *, wait: bool, as_json: bool) -> None:
-    async with opened(None, None) as link:
-        await _go_on(link, id, wait=wait, as_json=as_json)
-
-
 async def _go_on(link: Link, id: str, *, wait: bool, as_json: bool) -> None:
-    job = await _ended(link, id) if wait else await link.get(f"/jobs/{id}")
+    job = await _ended(link, id) if wait else await link.get(f"/jobs/{segment(id)}")
     _print(job, as_json=as_json)
     if wait and job["state"] != "succeeded":
         raise typer.Exit(1)
@@ -172,7 +143,7 @@ async def _ended(link: Link, id: str) -> dict[str, Any]:
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=100)
         while True:
-            job: dict[str, Any] = await link.get(f"/jobs/{id}")
+            job: dict[str, Any] = await link.get(f"/jobs/{segment(id)}")
             if job["ended_at"] is not None:
                 return job
             status = f" ({job['status']})" if job["status"] else ""

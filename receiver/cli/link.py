@@ -7,16 +7,16 @@ import asyncio
 import functools
 import inspect
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import typer
 from pydantic import SecretStr
 
-from ..api import PREFIX, Api, gallery_of
-from ..callback import Callbacks
+from ..api import PREFIX, Api
 from ..config import read
 from ..errors import ConfigError, ReceiverError
 from ..registry import find_handlers, find_sources
@@ -41,6 +41,21 @@ Token = Annotated[
 ]
 
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+_OPTIONS = {"url": Url, "token": Token}
+
+#: Those of a command whose `--url` says something else.
+RECEIVER = {
+    "url": Annotated[
+        str | None,
+        typer.Option("--receiver", envvar="RECEIVER_URL", help="A receiver elsewhere that is to do it: its URL."),
+    ],
+    "token": Token,
+}
+
+
 class Link:
     """The API of one receiver. Raises ReceiverError with what it says is wrong."""
 
@@ -48,6 +63,8 @@ class Link:
         self._client = client
         #: Whether it is the API of this process.
         self.is_here = is_here
+        #: Whether nobody on the way can read along.
+        self.is_private = is_here or client.base_url.scheme == "https" or client.base_url.host in _LOOPBACK
 
     async def get(self, path: str, **query: Any) -> Any:
         """Return what a GET is answered."""
@@ -85,17 +102,22 @@ class Link:
             raise ReceiverError(f"{host} does not answer: {type(error).__name__}") from None
         if answer.is_success:
             return answer.json()
-        raise ReceiverError(_wrong(answer, path))
+        raise _wrong(answer, path)
 
 
-def _wrong(answer: httpx.Response, path: str) -> str:
+def segment(id: str) -> str:
+    """Return an id as it stands in a path."""
+    return quote(id, safe="")
+
+
+def _wrong(answer: httpx.Response, path: str) -> ReceiverError:
     try:
         detail = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        return f"{answer.url.host} answers {answer.status_code}: is a receiver there?"
+        return ReceiverError(f"{answer.url.host} answers {answer.status_code}: is a receiver there?")
     if answer.status_code == 404:
-        return f"{detail}: see `receiver {path.split('/')[1]} list`"
-    return str(detail)
+        return ReceiverError(f"{detail}: see `receiver {path.split('/')[1]} list`")
+    return ConfigError(detail) if answer.status_code == 422 else ReceiverError(str(detail))
 
 
 @asynccontextmanager
@@ -130,18 +152,13 @@ def _api(settings: Settings, store: Store, token: SecretStr) -> Api:
     async def here() -> Sequence[Reported]:
         return [reported(handler) for handler in find_handlers(settings.handlers, read(settings.config))]
 
-    callbacks = Callbacks(settings.secret_keys, settings.public_url)
-    return Api(
-        store=store,
-        sources=find_sources(settings.providers),
-        token=token,
-        callbacks=callbacks,
-        gallery=gallery_of(settings),
-        there=here,
-    )
+    settings = settings.model_copy(update={"admin_token": token})
+    return Api(store=store, sources=find_sources(settings.providers), settings=settings, there=here)
 
 
-def linked(make: bool = False) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
+def linked(
+    make: bool = False, *, options: Mapping[str, Any] = _OPTIONS
+) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
     """Make a command of an async function whose first argument is a link; the command has `--url` and `--token`."""
 
     def decorate(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -155,12 +172,9 @@ def linked(make: bool = False) -> Callable[[Callable[..., Awaitable[None]]], Cal
 
         _, *own = inspect.signature(function).parameters.values()
         kind = inspect.Parameter.KEYWORD_ONLY
-        added = [inspect.Parameter(name, kind, default=None, annotation=one) for name, one in _OPTIONS.items()]
+        added = [inspect.Parameter(name, kind, default=None, annotation=one) for name, one in options.items()]
         command.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in (*own, *added)}
         return command
 
     return decorate
-
-
-_OPTIONS = {"url": Url, "token": Token}

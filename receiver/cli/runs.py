@@ -8,7 +8,7 @@ import typer
 from .bulk import bulk
 from .events import DryRun, Follow, Id, JobId, Since, SourceOf
 from .follow import follow
-from .link import Link, linked
+from .link import Link, linked, segment
 from .output import Json, Limit, ago, attempts, console, plain, show
 
 app = typer.Typer(name="runs", help="Handlers on events.", no_args_is_help=True)
@@ -44,7 +44,7 @@ async def list_runs(
 @linked()
 async def show_run(link: Link, id: Id, as_json: Json = False) -> None:
     """Show one run with its attempts."""
-    run = await link.get(f"/runs/{id}")
+    run = await link.get(f"/runs/{segment(id)}")
     if as_json:
         typer.echo(json.dumps(run))
         return
@@ -67,7 +67,7 @@ async def retry_runs(
 ) -> None:
     """Let a run that has ended start again, or all failed ones that match, with all their attempts."""
     if id:
-        run = await link.post(f"/runs/{id}/retry") if not dry_run else await link.get(f"/runs/{id}")
+        run = await link.post(f"/runs/{segment(id)}/retry") if not dry_run else await link.get(f"/runs/{segment(id)}")
         console.print(f"{plain(run['handler'])} {'would start' if dry_run else 'starts'} again.", highlight=False)
         return
     body = {"handler": handler, "events": {"source": source, "job_id": job, "since": ago(since)}}
@@ -83,5 +83,5 @@ async def retry_runs(
 @linked()
 async def give_up(link: Link, id: Id) -> None:
     """Let a run that waits fail for good."""
-    run = await link.post(f"/runs/{id}/give-up")
+    run = await link.post(f"/runs/{segment(id)}/give-up")
     console.print(f"{plain(run['handler'])} has given up.", highlight=False)

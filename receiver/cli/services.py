@@ -1,20 +1,15 @@
 """The commands that run something, each importing what it runs: a worker has no use for the door, or for the demo."""
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .. import logs
-from ..config import read
-from ..retention import Ages
 from ..settings import Settings, load
 from ..store import Store
-from ..store.retention import KINDS
-from .events import DryRun, with_store
-from .output import ago, console
+from .output import console
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")]
@@ -22,7 +17,7 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the `receiver` command."""
-    for command in (serve, worker, migrate, prune, demo, emulator, doctor):
+    for command in (serve, worker, migrate, demo, emulator, doctor):
         app.command()(command)
 
 
@@ -71,33 +66,6 @@ def migrate() -> None:
     settings = configured()
     asyncio.run(work())
     console.print("The database is up to date.")
-
-
-def prune(
-    older_than: Annotated[
-        str | None,
-        typer.Option(metavar="AGE", help="One age for all kinds, e.g. 30d, in place of the configured ones."),
-    ] = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Delete what is older than `[retention]` in `receiver.toml` says, or than AGE: by kind, in small steps.
-
-    A copy of a deleted event would be taken for a new one: keep more than the days that providers try again.
-    Workers do this by themselves.
-    """
-    moment = ago(older_than)
-    if moment is None:
-        before = read(load().config).table("retention", Ages).before(time.time())
-    else:
-        before = {kind.name: moment for kind in KINDS}
-    if dry_run:
-        counts = with_store(lambda store: store.retention.old(before))
-    else:
-        counts = with_store(lambda store: store.retention.prune(before))
-    done = "would be deleted" if dry_run else "deleted"
-    for kind in KINDS:
-        told = f"{counts[kind.name]:>9,} {kind.told} {done}" if kind.name in counts else f"{'':>9} {kind.told}: kept"
-        console.print(told, highlight=False)
 
 
 def demo(
@@ -158,7 +126,10 @@ def emulator(
 
 
 def doctor() -> None:
-    """Check settings, store, secrets, public URL, endpoints, clock and handlers. Exit 1 if something is wrong."""
+    """Check settings, store, secrets, public URL, endpoints, clock, jobs, handlers, alarms and retention.
+
+    Exit 1 if something is wrong.
+    """
     from ..doctor import examine
 
     settings = load()

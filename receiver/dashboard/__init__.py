@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
+from ..access import Tries
 from ..errors import NoAccess, Unavailable
 from ..files import Gallery
 from ..settings import Settings
@@ -44,10 +45,15 @@ class Dashboard:
         sources: Mapping[str, Source],
         settings: Settings,
         gallery: Gallery,
+        tries: Tries,
         clock: Callable[[], float],
     ) -> None:
         self._gate = Gate(
-            sessions=store.sessions, token=settings.admin_token, public_url=settings.public_url, clock=clock
+            sessions=store.sessions,
+            token=settings.admin_token,
+            tries=tries,
+            public_url=settings.public_url,
+            clock=clock,
         )
         self._public_url = settings.public_url
         self._pages = Pages(clock)
@@ -155,7 +161,9 @@ class Dashboard:
         try:
             await self._gate.sign_in(request, said.get("token", ""), answer)
         except NoAccess as error:
-            return await self._show_sign_in(request, error.status, f"{str(error)[0].upper()}{str(error)[1:]}.")
+            shown = await self._show_sign_in(request, error.status, f"{str(error)[0].upper()}{str(error)[1:]}.")
+            shown.headers.update(error.headers)
+            return shown
         return answer
 
     async def _sign_out(self, request: Request) -> Response:

@@ -28,14 +28,20 @@ class Gate:
     """
 
     def __init__(
-        self, *, sessions: Sessions, token: SecretStr | None, public_url: str | None, clock: Callable[[], float]
+        self,
+        *,
+        sessions: Sessions,
+        token: SecretStr | None,
+        tries: access.Tries,
+        public_url: str | None,
+        clock: Callable[[], float],
     ) -> None:
         self._sessions = sessions
         self._token = token
         self._key = token.get_secret_value().encode() if token else b""
         self._public_url = public_url
         self._clock = clock
-        self._tries = access.Tries(clock)
+        self._tries = tries
 
     @property
     def closed(self) -> bool:
@@ -67,12 +73,7 @@ class Gate:
         if self._token is None:
             raise NoAccess("the pages are closed: set RECEIVER_ADMIN_TOKEN to open them", status=403)
         self.check_origin(request)
-        address = request.client.host if request.client else ""
-        if wait := self._tries.wait(address):
-            raise NoAccess(f"too many wrong tokens: try again in {wait / 60:.0f} minutes", status=429)
-        if not access.is_token(said.strip(), self._token):
-            self._tries.wrong(address)
-            raise NoAccess("that is not the admin token of this receiver", status=401)
+        self._tries.check(request, said, self._token)
         if old := self.digest(request):
             await self._sessions.end(old)
         now, session = self._clock(), secrets.token_urlsafe(32)

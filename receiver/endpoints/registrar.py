@@ -10,7 +10,7 @@ from functools import cached_property
 
 import httpx
 
-from ..errors import ConfigError, ProviderError, ReceiverError, Unavailable
+from ..errors import ConfigError, ProviderError, ReceiverError, Unavailable, UnknownEndpoint
 from ..settings import Settings
 from ..sources import Registered, WebhookClient, WebhookSource
 from ..store import Endpoint, Store
@@ -142,7 +142,7 @@ class Registrar:
         ours = await self._ours()
         found = next((found for found in await self._client.endpoints() if found.id == id), None)
         if found is None and id not in ours.endpoints:
-            raise ConfigError(f"there is no endpoint {id}, neither here nor at the provider")
+            raise UnknownEndpoint(f"there is no endpoint {id}, neither here nor at the provider")
         if found and not (force or ours.has(found)):
             raise ConfigError(f"{id} was not registered by this receiver, so it is left alone")
         return found or ours.endpoints[id]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ConfigError
-from .alarms import Alarm, Alarms, Signs
+from .alarms import OURSELVES, Alarm, Alarms, Signs
 from .backlog import Backlog, Left, Queue
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
@@ -19,7 +19,7 @@ from .migrations import check, migrate
 from .outputs import Outputs
 from .page import PATIENCE, SEARCH, Page
 from .replay import STEP, Replays
-from .retention import Retention
+from .retention import Pruned, Retention
 from .runs import RunFilter, Runs
 from .sessions import Sessions
 from .tally import Count, Tally
@@ -28,6 +28,7 @@ from .wakeups import Wakeups
 
 __all__ = [
     "MATCHED",
+    "OURSELVES",
     "PATIENCE",
     "REPORT",
     "SEARCH",
@@ -55,6 +56,7 @@ __all__ = [
     "NewJob",
     "Outputs",
     "Page",
+    "Pruned",
     "Refusal",
     "Replays",
     "Reported",

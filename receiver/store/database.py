@@ -25,6 +25,9 @@ T = TypeVar("T")
 #: Seconds to wait for another process that writes to the same SQLite file.
 BUSY_TIMEOUT = 10
 
+#: Seconds to wait for the first place in the queue before it: a turn takes a few milliseconds.
+TURN = 2.0
+
 
 class Database:
     """A pool of connections to SQLite (`sqlite:///path`) or PostgreSQL (`postgresql://…`)."""
@@ -34,7 +37,7 @@ class Database:
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
         self._clock = clock or (time.time if self.is_sqlite else None)
         self._thread = Thread(url) if self.is_sqlite else None
-        self._queue = WriterQueue(url.removeprefix("sqlite:///"), patience=BUSY_TIMEOUT) if self.is_sqlite else None
+        self._queue = WriterQueue(url.removeprefix("sqlite:///"), patience=TURN) if self.is_sqlite else None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -1,7 +1,9 @@
 """Erasing all that is known of one job. What stays keeps the job erased: that its messages were seen."""
 
 import json
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .database import Database
 from .filter import holds
 from .tables import deliveries, events, jobs, outputs, runs
+from .text import storable
 
 #: Jobs looked through at once for what they carry.
 LOOK = 2000
@@ -23,6 +26,14 @@ class Subject:
     job_id: str | None = None  #: its provider's
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carriers:
+    """Some jobs that carry a value, in the order of their ids, and the last id that was looked at; None at the end."""
+
+    subjects: list[Subject]
+    last: str | None
+
+
 class Erasures:
     """Everything that the store has of a job: its row, events, runs, copies, refusals and outputs."""
 
@@ -31,29 +42,30 @@ class Erasures:
 
     async def called(self, id: str) -> list[Subject]:
         """Return the jobs of this id, ours or a provider's; those too of which only events are left."""
-        in_ledger = select(jobs.c.source, jobs.c.id, jobs.c.job_id).where(or_(jobs.c.id == id, jobs.c.job_id == id))
-        told = select(events.c.source).distinct().where(events.c.job_id == id)
+        name = storable(id)
+        in_ledger = select(jobs.c.source, jobs.c.id, jobs.c.job_id).where(or_(jobs.c.id == name, jobs.c.job_id == name))
+        told = select(events.c.source).distinct().where(events.c.job_id == name)
         async with self._database.read() as connection:
             found = [Subject(**row) for row in (await connection.execute(in_ledger)).mappings()]
-            known = {subject.source for subject in found if subject.job_id == id}
+            known = {subject.source for subject in found if subject.job_id == name}
             sources = (await connection.execute(told)).scalars().all()
-        return found + [Subject(source=source, job_id=id) for source in sources if source not in known]
+        return found + [Subject(source=source, job_id=name) for source in sources if source not in known]
 
-    async def carrying(self, name: str, value: str) -> list[Subject]:
-        """Return the jobs whose metadata has this value under this name."""
-        found, last = [], ""
-        while True:
+    async def carrying(self, name: str, value: str, *, after: str = "") -> AsyncIterator[Carriers]:
+        """Yield the jobs after that id whose metadata has this value under this name, in steps: some have none."""
+        last: str | None = after
+        while last is not None:
             query = select(jobs.c.id, jobs.c.source, jobs.c.job_id, jobs.c.metadata).where(jobs.c.id > last)
             query = query.where(jobs.c.metadata != "{}").order_by(jobs.c.id).limit(LOOK)
             async with self._database.read() as connection:
                 rows = (await connection.execute(query)).mappings().all()
-            for row in rows:
-                carried = json.loads(row["metadata"])
-                if name in carried and value in (carried[name], json.dumps(carried[name])):
-                    found.append(Subject(source=row["source"], id=row["id"], job_id=row["job_id"]))
-            if len(rows) < LOOK:
-                return found
-            last = rows[-1]["id"]
+            found = [
+                Subject(source=row["source"], id=row["id"], job_id=row["job_id"])
+                for row in rows
+                if _carries(json.loads(row["metadata"]), name, value)
+            ]
+            last = rows[-1]["id"] if len(rows) == LOOK else None
+            yield Carriers(subjects=found, last=last)
 
     async def busy(self, subject: Subject) -> str | None:
         """Return why a job cannot be erased yet; None if it can."""
@@ -115,6 +127,10 @@ class Erasures:
             return None
         mine = and_(deliveries.c.verdict == "refused", deliveries.c.source == subject.source)
         return and_(mine, holds(deliveries.c.body, subject.job_id))
+
+
+def _carries(metadata: Mapping[str, Any], name: str, value: str) -> bool:
+    return name in metadata and value in (metadata[name], json.dumps(metadata[name]))
 
 
 #: What an event is after an erasure.

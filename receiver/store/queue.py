@@ -10,23 +10,33 @@ import fcntl
 import os
 from types import TracebackType
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 
 class WriterQueue:
-    """One writer at a time, over all processes that use the database file at `path`."""
+    """One writer at a time, over all processes that use the database file at `path`.
+
+    A process that was stopped while it had the first place keeps it. Whoever has waited for `patience` seconds goes
+    on without the queue, and so do all here until that place is free again: SQLite alone then says who writes.
+    """
 
     def __init__(self, path: str, *, patience: float) -> None:
         self._path = path + "-queue"
         self._patience = patience
         self._here = asyncio.Lock()
         self._file: int | None = None
+        self._held = False
         self._coming: asyncio.Future[None] | None = None  # the lock, in a thread that waits for it
+        self._wanted = False  # whether somebody waits for that thread
+        self._late = False  # whether nobody does any more
 
     async def __aenter__(self) -> None:
-        """Wait for our turn. Raises TimeoutError if another process keeps it for `patience` seconds."""
+        """Wait for our turn."""
         await self._here.acquire()
         try:
-            if self._coming is not None or not self._free():
-                await self._come()
+            self._held = (self._coming is None and self._free()) or await self._come()
         except BaseException:
             self._here.release()
             raise
@@ -34,7 +44,8 @@ class WriterQueue:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        fcntl.flock(self._opened(), fcntl.LOCK_UN)
+        if self._held:
+            fcntl.flock(self._opened(), fcntl.LOCK_UN)
         self._here.release()
 
     def close(self) -> None:
@@ -50,12 +61,37 @@ class WriterQueue:
             return False
         return True
 
-    async def _come(self) -> None:
-        # Whoever is interrupted leaves the waiting thread to the next one: it cannot be called back.
+    async def _come(self) -> bool:
+        """Return whether the lock came in time."""
         if self._coming is None:
             self._coming = asyncio.get_running_loop().run_in_executor(None, fcntl.flock, self._opened(), fcntl.LOCK_EX)
-        await asyncio.wait_for(asyncio.shield(self._coming), self._patience)
-        self._coming = None
+            self._coming.add_done_callback(self._came)
+            self._late = False
+        if self._late:
+            return False
+        coming, self._wanted = self._coming, True
+        try:
+            done, _ = await asyncio.wait([coming], timeout=self._patience)
+        except BaseException:
+            # The waiting thread cannot be called back: the next one may have what it brings.
+            self._wanted = False
+            if coming.done():
+                self._came(coming)
+            raise
+        self._wanted = False
+        if done:
+            self._coming = None
+            return True
+        self._late = True
+        log.warning("first_place_kept", path=self._path, seconds=self._patience)
+        return False
+
+    def _came(self, coming: asyncio.Future[None]) -> None:
+        """Give back what nobody waits for any more."""
+        if not self._wanted and self._coming is coming:
+            self._coming = None
+            if self._file is not None and not coming.cancelled() and coming.exception() is None:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _opened(self) -> int:
         if self._file is None:

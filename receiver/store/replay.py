@@ -12,7 +12,7 @@ from .filter import Filter
 from .page import SLICE
 from .tables import events, runs
 from .text import storable
-from .turn import MATCHED, run_row
+from .turn import MATCHED, new_again, run_row
 
 #: Events or runs changed in one transaction: short enough that no delivery waits for it.
 STEP = 500
@@ -72,7 +72,7 @@ class Replays:
             now = await self._database.now(connection)
             statement = self._insert(runs).on_conflict_do_update(
                 index_elements=["event_id", "handler"],
-                set_={"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None, "error": None},
+                set_=new_again(now),
                 where=runs.c.finished_at.is_not(None),
             )
             wanted = {event_id for event_id, handler, _ in pairs if handler in captures}
@@ -108,9 +108,8 @@ class Replays:
         some = select(runs.c.id).where(*_failed(filter, handler), runs.c.id > after).order_by(runs.c.id).limit(STEP)
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            again = update(runs).where(runs.c.id.in_(some.scalar_subquery()))
-            values = {"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None}
-            return sorted((await connection.execute(again.values(values).returning(runs.c.id))).scalars())
+            again = update(runs).where(runs.c.id.in_(some.scalar_subquery())).values(new_again(now))
+            return sorted((await connection.execute(again.returning(runs.c.id))).scalars())
 
 
 def _failed(filter: Filter, handler: str | None) -> list[ColumnElement[bool]]:

@@ -1,16 +1,17 @@
 """Deleting what is old, in steps that no delivery has to wait for."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, RowMapping, Table, and_, delete, exists, func, not_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ids import first_id
 from .database import Database
-from .tables import attempts, beats, deliveries, events, jobs, runs
+from .tables import attempts, beats, deliveries, events, jobs, runs, secrets
 
 #: Rows deleted in one transaction, and seconds of rest before the next; more after one that took long.
 STEP = 100
@@ -33,8 +34,16 @@ class Kind:
     old: Callable[[float], Sequence[ColumnElement[bool]]]
 
 
+@dataclass(slots=True)
+class Pruned:
+    """What was deleted, by kind, and where to go on; None at the end."""
+
+    deleted: dict[str, int] = field(default_factory=dict)
+    last: str | None = None  #: kind and id, e.g. `"events:evt_…"`
+
+
 class Retention:
-    """Events, deliveries, attempts and jobs by age. Times are Unix seconds."""
+    """Events, deliveries, attempts, jobs and secrets by age. Times are Unix seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -49,26 +58,38 @@ class Retention:
                 found[kind.name] = (await connection.execute(query)).scalar_one()
         return found
 
-    async def prune(self, before: Mapping[str, float], *, told: Callable[[], object] = lambda: None) -> dict[str, int]:
-        """Delete what is older than the moment given for its kind; return by kind how much that was.
+    async def prune(
+        self,
+        before: Mapping[str, float],
+        *,
+        after: str | None = None,
+        patience: float = math.inf,
+        told: Callable[[], object] = lambda: None,
+    ) -> Pruned:
+        """Delete what is older than the moment given for its kind, for `patience` seconds, from where `after` says.
 
         What its handlers are not through with stays, however old. Kinds: those of `KINDS`; a kind that is not
         given is left alone. Not one of the steps keeps a delivery waiting for longer than it takes. After each
         one the turn is noted as ours, and `told` is called.
         """
-        deleted = {}
-        for kind in _wanted(before):
-            deleted[kind.name] = 0
-            async for ids in self._found(kind, before[kind.name]):
+        done, until = Pruned(), time.monotonic() + patience
+        begin, last = _place(after)
+        wanted = [kind for kind in _wanted(before) if KINDS.index(kind) >= begin]
+        for kind in wanted:
+            done.deleted[kind.name] = 0
+            async for ids in self._found(kind, before[kind.name], last if KINDS.index(kind) == begin else ""):
                 began = time.monotonic()
                 statement = delete(kind.table).where(kind.table.c.id.in_(ids), *kind.old(before[kind.name]))
                 async with self._database.write() as connection:
-                    deleted[kind.name] += (await connection.execute(statement)).rowcount
+                    done.deleted[kind.name] += (await connection.execute(statement)).rowcount
                     now = await self._database.now(connection)
                     await connection.execute(update(beats).where(beats.c.part == _PART).values(seen_at=now))
                 told()
+                if time.monotonic() > until:
+                    done.last = f"{kind.name}:{ids[-1]}"
+                    return done
                 await asyncio.sleep(max(REST, RESTS * (time.monotonic() - began)) if REST else 0)
-        return deleted
+        return done
 
     async def turn(self, every: float) -> bool:
         """Return whether nobody has pruned for so many seconds; if so, it is our turn, and nobody else's."""
@@ -80,13 +101,12 @@ class Retention:
             )
             return (await connection.execute(mine)).rowcount == 1
 
-    async def _found(self, kind: Kind, before: float) -> AsyncIterator[list[object]]:
-        """Yield the ids of what is old, oldest first, in steps. What must stay is looked at once."""
+    async def _found(self, kind: Kind, before: float, last: str) -> AsyncIterator[list[object]]:
+        """Yield the ids of what is old, after `last`, oldest first, in steps. What must stay is looked at once."""
         if kind.table is attempts:
-            async for ids in self._old_attempts(before):
+            async for ids in self._old_attempts(before, int(last or 0)):
                 yield ids
             return
-        last = ""
         while True:
             query = select(kind.table.c.id).where(*kind.old(before), kind.table.c.id > last)
             async with self._database.read() as connection:
@@ -96,9 +116,8 @@ class Retention:
             yield found
             last = found[-1]
 
-    async def _old_attempts(self, before: float) -> AsyncIterator[list[object]]:
+    async def _old_attempts(self, before: float, last: int) -> AsyncIterator[list[object]]:
         # They have no time in their id, but are numbered in order: the first that is young enough ends it.
-        last = 0
         while True:
             query = (
                 select(attempts.c.id, attempts.c.finished_at, runs.c.finished_at.label("ended_at"))
@@ -124,6 +143,12 @@ _PART = "retention"
 
 def _wanted(before: Mapping[str, float]) -> list[Kind]:
     return [kind for kind in KINDS if kind.name in before]
+
+
+def _place(after: str | None) -> tuple[int, str]:
+    """Return at which kind to begin, and after which id of it."""
+    name, _, last = (after or "").partition(":")
+    return next((number for number, kind in enumerate(KINDS) if kind.name == name), 0), last
 
 
 def _of_run(*more: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -164,6 +189,10 @@ def _old_jobs(before: float) -> Sequence[ColumnElement[bool]]:
     return jobs.c.id < first_id("job", before), jobs.c.ended_at < before, ~busy
 
 
+def _old_secrets(before: float) -> Sequence[ColumnElement[bool]]:
+    return (secrets.c.valid_until < before,)
+
+
 #: What gets old, in the order in which it is deleted.
 KINDS = (
     Kind("events", "events", events, _old_events),
@@ -173,4 +202,5 @@ KINDS = (
     Kind("copies", "copies of deliveries", deliveries, _old_deliveries("duplicate")),
     Kind("attempts", "attempts", attempts, _attempts),
     Kind("jobs", "jobs", jobs, _old_jobs),
+    Kind("secrets", "signing secrets that were over", secrets, _old_secrets),
 )

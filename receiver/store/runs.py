@@ -18,7 +18,7 @@ from .database import Database
 from .page import PATIENCE, Looking, Page
 from .tables import attempts, events, pauses, runs, steps
 from .text import storable
-from .turn import BATCH, Claimed, Finished, Turn, Wanted, Work, change, finish, look, with_events
+from .turn import BATCH, Claimed, Finished, Turn, Wanted, Work, change, finish, look, new_again, with_events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,8 +204,7 @@ class Runs:
         async with self._database.write() as connection:
             now = await self._database.now(connection)
             ended = update(runs).where(runs.c.id == storable(id), runs.c.finished_at.is_not(None))
-            values = {"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None, "error": None}
-            return (await connection.execute(ended.values(values))).rowcount == 1
+            return (await connection.execute(ended.values(new_again(now)))).rowcount == 1
 
     async def give_up(self, id: str) -> bool:
         """Let a waiting run fail for good; False if no run of this id waits."""

@@ -299,6 +299,11 @@ def _attempt_row(item: Finished) -> dict[str, Any]:
     }
 
 
+def new_again(now: float) -> dict[str, Any]:
+    """Return what makes a run that has ended as new, due at once. What went wrong stays in its attempts."""
+    return {"state": "waiting", "due_at": now, "attempt": 0, "finished_at": None, "error": None}
+
+
 def run_row(
     event_id: str, handler: str, order_key: str | None, now: float, *, expires_at: float | None
 ) -> dict[str, Any]:

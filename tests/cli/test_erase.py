@@ -39,4 +39,4 @@ def test_one_must_say_which(run, filled):  # noqa: F811
         assert run("erase", *wrong).code == 2
     unknown = run("erase", "--metadata", "customer=42")
     assert unknown.code == 1
-    assert "no job is known by that" in unknown.err
+    assert "no job carries that" in unknown.err

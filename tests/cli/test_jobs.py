@@ -1,4 +1,5 @@
 import asyncio
+import io
 import json
 
 import pytest
@@ -57,9 +58,9 @@ def test_a_submitted_job_waits_in_the_ledger_with_what_was_said(run):
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("videogen", "generate-sound-effect"), 1, "prompt: Field required"),
-        (("videogen", "dance"), 1, "has no tool dance: there are generate-image"),
-        (("nobody", "dance"), 1, "finevoice, videogen, videogenapi"),
+        (("videogen", "generate-sound-effect"), 2, "prompt: Field required"),
+        (("videogen", "dance"), 2, "has no tool dance: there are generate-image"),
+        (("nobody", "dance"), 2, "finevoice, videogen, videogenapi"),
         (("videogen", "generate-music", "prompt"), 2, "write NAME=VALUE"),
     ],
 )
@@ -132,4 +133,5 @@ def test_a_url_to_call_back_at_is_printed_for_a_provider_that_signs_nothing(run,
     (job,) = told(run("jobs", "list", "--json"))
     assert url.startswith(f"https://hooks.example.com/webhooks/luma/{job['id']}.")
     assert (job["state"], job["metadata"]) == ("submitted", {"order": 7})
+    monkeypatch.setattr("sys.stdin", io.StringIO("kR7mW2pX9qL4vN8tB3zY"))
     assert "signs nothing" in run("secrets", "add", "luma").err

@@ -1,6 +1,7 @@
 """The commands against a receiver elsewhere, following, and work on many."""
 
 import asyncio
+import io
 import json
 import os
 import threading
@@ -13,7 +14,7 @@ from receiver.app import Door
 from receiver.cli import follow
 from receiver.ids import new_id
 from receiver.settings import Settings
-from receiver.store import Arrival, Finished, Reported, Store
+from receiver.store import Alarm, Arrival, Finished, NewJob, Reported, Store
 
 TOKEN = "a-token-that-is-long-enough"
 
@@ -24,7 +25,6 @@ def stored(work):
     async def opened():
         store = Store(os.environ["RECEIVER_DATABASE_URL"])
         try:
-            await store.migrate()
             return await work(store)
         finally:
             await store.close()
@@ -117,6 +117,32 @@ def test_a_receiver_elsewhere_tells_the_same_and_does_the_same(run, elsewhere):
         assert run("events", "list", "--url", elsewhere, *wrong).code != 0
 
 
+def test_what_is_done_now_and_then_is_done_elsewhere_too(run, elsewhere, monkeypatch):
+    stored(add)
+    far = ("--url", elsewhere, "--token", TOKEN)
+    [job] = [json.loads(line) for line in run("jobs", "track", "videogen", "vg_1", "--json", *far).out.splitlines()]
+    assert run("jobs", "show", job["id"], "--json").out == run("jobs", "show", "vg_1", "--json", *far).out
+    for command in (("alarms", "list"), ("secrets", "list"), ("sources",), ("alarms", "list", "--state", "over")):
+        here, there = run(*command, "--json"), run(*command, "--json", *far)
+        assert (there.code, there.out) == (0, here.out)
+    monkeypatch.setattr("sys.stdin", io.StringIO("kR7mW2pX9qL4vN8tB3zY"))
+    assert "RECEIVER_SECRET_KEY is not set" in run("secrets", "add", "mux", *far).err
+    assert "has not ended" in run("erase", "--job", "vg_1", *far).err
+    assert "no job carries that" in run("erase", "--metadata", "customer=1", *far).err
+    assert "1 events with failed runs would be" in run("prune", "--older-than", "0s", "--dry-run", *far).out
+    assert "1 events with failed runs deleted" in run("prune", "--older-than", "0s", *far).out
+    assert run("events", "list").out == "No events.\n"
+    register = ("--url", "https://x.example/webhooks/videogen", "--receiver", elsewhere, "--token", TOKEN)
+    assert "RECEIVER_SECRET_KEY is not set" in run(*register, command="register-webhook").err
+    for command in (("check",), ("delete", "ep_1")):
+        assert "VIDEOGEN_API_KEY is not set" in run("endpoints", *command, *far).err
+
+
+def test_a_secret_is_not_sent_where_others_could_read_it(run, environment):
+    ended = run("secrets", "add", "mux", "--url", "http://receiver.example", "--token", TOKEN)
+    assert (ended.code, "https" in ended.err) == (2, True)
+
+
 def _still(line):
     """A line without what changes with the moment of asking."""
     return {name: value for name, value in json.loads(line).items() if name not in ("backlog_age", "counts")}
@@ -151,6 +177,37 @@ def test_following_prints_what_comes_once_each(run, monkeypatch, command, as_jso
         assert id in line
     if not as_json:
         assert "\r" not in ended.out
+
+
+def test_following_alarms_and_jobs_tells_each_change(run, monkeypatch):
+    alarm = Alarm(watch="failing", about="mail", raised_at=2.0, calm_since=None, value=7, text="7 failed")
+    over = {"watch": "failing", "about": "mail", "raised_at": 2.0, "value": 7, "text": "over: 7 failed"}
+    steps = [
+        lambda store: store.alarms.keep(raised=[(alarm, b"{}")], resolved=[], standing=[]),
+        lambda store: store.alarms.keep(raised=[], resolved=[(alarm, json.dumps(over).encode())], standing=[]),
+        lambda store: add(store, kind="job.succeeded", job_id="vg_1", fact="vg_1:succeeded"),
+    ]
+    job = stored(lambda store: store.jobs.track(NewJob(source="videogen", tool=None, job_id="vg_1")))
+    left = []
+
+    async def look(_seconds):
+        if not left:
+            raise KeyboardInterrupt
+        store = Store(os.environ["RECEIVER_DATABASE_URL"])
+        await left.pop(0)(store)
+        await store.close()
+
+    monkeypatch.setattr(follow.asyncio, "sleep", look)
+    left[:] = steps[:2]
+    rows = [json.loads(line) for line in run("alarms", "list", "--follow", "--json").out.splitlines()]
+    assert [(row["about"], row["state"]) for row in rows] == [("mail", "on"), ("mail", "over")]
+    left[:] = steps[2:]
+    ended = run("jobs", "list", "--follow")
+    shown = ended.out.splitlines()
+    assert ended.err == ""
+    assert [(job.id in line, state in line) for line, state in zip(shown, ("submitted", "succeeded"), strict=True)] == [
+        (True, True)
+    ] * 2
 
 
 def test_hostile_text_is_one_row_of_a_table_and_as_it_is_in_json(run):

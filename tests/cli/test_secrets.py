@@ -99,7 +99,8 @@ def test_what_cannot_work_is_told_and_not_stored_and_not_shown(run, add, source,
 
 
 def test_a_secret_that_is_not_there_cannot_be_retired(run, add):
-    assert run("secrets", "retire", "sec_0").code == 2
+    ended = run("secrets", "retire", "sec_0")
+    assert (ended.code, "no stored secret has this id: see `receiver secrets list`" in ended.err) == (1, True)
 
 
 def test_without_a_key_to_seal_with_nothing_is_stored(run, add, monkeypatch):

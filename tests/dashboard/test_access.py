@@ -1,10 +1,15 @@
 """Nobody without a session sees or does anything, and no other site does it in somebody's name."""
 
+from collections import Counter
+
 import httpx
 import pytest
+from pydantic import SecretStr
+from starlette.requests import Request
 
-from receiver.access import ADDRESSES, TRIES, WINDOW, Tries
+from receiver.access import ADDRESSES, OVERALL, TRIES, WINDOW, Tries
 from receiver.dashboard.gate import LIFETIME
+from receiver.errors import NoAccess
 from receiver.store import Store
 
 from .conftest import ORIGIN, TOKEN, opened, sign_in
@@ -116,22 +121,66 @@ async def test_a_wrong_token_opens_nothing_and_is_not_shown(stranger):
         assert len(token) < 9 or token not in answer.text
 
 
-async def test_after_many_wrong_tokens_an_address_has_to_wait_even_with_the_right_one(stranger, clock):
-    for _ in range(TRIES):
-        assert (await sign_in(stranger, "wrong")).status_code == 401
-    answer = await sign_in(stranger)
-    assert (answer.status_code, "set-cookie" in answer.headers) == (429, False)
-    clock.turn(WINDOW + 1)
+def bearer(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+async def test_wrong_tokens_are_counted_together_wherever_they_are_said(stranger, clock):
+    ways = [
+        lambda: sign_in(stranger, "wrong"),
+        lambda: stranger.get("/api/v1/events", headers=bearer("wrong")),
+        lambda: stranger.get("/metrics", headers=bearer("wrong")),
+    ]
+    for number in range(TRIES):
+        assert (await ways[number % 3]()).status_code == 401
+    for way in ways:
+        clock.turn(60)
+        answer = await way()
+        assert (answer.status_code, "set-cookie" in answer.headers) == (429, False)
+    assert answer.headers["retry-after"] == str(int(WINDOW - 180))
+    clock.turn(WINDOW)
+    for way in ways:
+        assert (await way()).status_code == 401
+
+
+async def test_the_right_token_opens_however_many_wrong_ones_were_said(stranger):
+    for _ in range(TRIES * 3):
+        await stranger.get("/api/v1/events", headers=bearer("wrong"))
+    assert (await stranger.get("/api/v1/events", headers=bearer(TOKEN))).status_code == 200
+    assert (await stranger.get("/metrics", headers=bearer(TOKEN))).status_code == 200
     assert (await sign_in(stranger)).status_code == 303
+
+
+async def test_who_says_no_token_at_all_tries_none(stranger):
+    for headers in ({}, {"authorization": "Bearer"}, {"authorization": "Basic YTpi"}) * TRIES:
+        assert (await stranger.get("/api/v1/events", headers=headers)).status_code == 401
+
+
+def asked_from(address):
+    return Request({"type": "http", "headers": [], "client": (address, 1)})
+
+
+def answers(tries, addresses):
+    found = Counter()
+    for address in addresses:
+        with pytest.raises(NoAccess) as refused:
+            tries.check(asked_from(address), "wrong", SecretStr(TOKEN))
+        found[refused.value.status] += 1
+    return found
+
+
+def test_many_addresses_together_have_no_more_tries_than_a_few(clock):
+    tries = Tries(clock)
+    assert answers(tries, [f"address {number}" for number in range(OVERALL)]) == {401: OVERALL}
+    assert answers(tries, [f"other {number}" for number in range(50)]) == {429: 50}
+    clock.turn(WINDOW)
+    assert answers(tries, ["address 0", "nobody"]) == {401: 2}
 
 
 def test_what_strangers_can_make_us_remember_is_bounded(clock):
     tries = Tries(clock)
-    for number in range(ADDRESSES + 50):
-        for _ in range(3):
-            tries.wrong(f"address {number}")
+    answers(tries, [f"address {number}" for number in range(ADDRESSES + 50)])
     assert len(tries._wrong) == ADDRESSES
-    assert (tries.wait("address 0"), tries.wait("nobody")) == (0, 0)
 
 
 async def test_a_form_that_is_too_large_is_refused(stranger):

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from sqlalchemy import text
 
-from receiver.erasure import erase
+from receiver.erasure import erase, erase_carrying
 from receiver.files import open_files
 from receiver.replay import Replayed, replay
 from receiver.store import Filter, NewJob, Refusal, Subject
@@ -110,11 +110,27 @@ async def test_an_erasure_done_twice_finds_nothing(filled, tmp_path):
 
 async def test_metadata_finds_its_jobs_whatever_type_the_value_has(filled, store):
     await store.jobs.add(NewJob(source="videogen", tool="T", metadata={"customer": "1", "paid": True, "ü": None}))
-    assert [subject.job_id for subject in await store.erasures.carrying("customer", "1")] == ["job_1", None]
-    assert [subject.job_id for subject in await store.erasures.carrying("of", SECRET_WORD)] == ["job_1", "job_2"]
-    assert len(await store.erasures.carrying("paid", "true")) == 1
-    assert len(await store.erasures.carrying("ü", "null")) == 1
-    assert await store.erasures.carrying("customer", "3") == []
+    wanted = {
+        ("customer", "1"): ["job_1", None],
+        ("of", SECRET_WORD): ["job_1", "job_2"],
+        ("paid", "true"): [None],
+        ("ü", "null"): [None],
+        ("customer", "3"): [],
+    }
+    for (name, value), jobs in wanted.items():
+        found = [subject async for step in store.erasures.carrying(name, value) for subject in step.subjects]
+        assert [subject.job_id for subject in found] == jobs
+
+
+async def test_what_was_not_erased_in_time_is_erased_from_there_on(filled, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("receiver.store.erasure.LOOK", 1)
+    last, told = "", []
+    while last is not None:
+        files = open_files(str(tmp_path))
+        told.append(await erase_carrying(store, "of", SECRET_WORD, files=files, after=last, patience=-1))
+        last = told[-1].last
+    assert [one.jobs for one in told] == [1, 1, 0]
+    assert [one.files for one in told] == [1, 1, 0]
 
 
 async def test_what_is_not_through_is_not_erased(store, arrival, clock, tmp_path):

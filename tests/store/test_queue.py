@@ -3,6 +3,7 @@ import fcntl
 import os
 
 import pytest
+from structlog.testing import capture_logs
 
 from receiver.store.queue import WriterQueue
 
@@ -48,16 +49,35 @@ async def test_who_is_cut_off_while_waiting_does_not_keep_the_next_one_out(two):
             pass
 
 
-async def test_a_process_that_keeps_it_is_waited_for_only_so_long(tmp_path):
+async def test_a_process_that_keeps_it_is_waited_for_once_and_then_nobody_waits(tmp_path):
     queue = WriterQueue(str(tmp_path / "x.db"), patience=0.02)
     keeper = os.open(tmp_path / "x.db-queue", os.O_RDWR | os.O_CREAT)
     fcntl.flock(keeper, fcntl.LOCK_EX)
-    for _ in range(10):
-        with pytest.raises(TimeoutError):
-            await queue.__aenter__()
+    with capture_logs() as logs:
+        async with asyncio.timeout(5):
+            for _ in range(1000):
+                async with queue:
+                    pass
+    assert [entry["event"] for entry in logs] == ["first_place_kept"]
+    queue.close()
     os.close(keeper)
-    async with asyncio.timeout(5), queue:
-        pass
+
+
+async def test_a_place_that_comes_too_late_is_given_back_and_the_queue_is_as_before(tmp_path):
+    queue = WriterQueue(str(tmp_path / "x.db"), patience=0.02)
+    keeper, other = (os.open(tmp_path / "x.db-queue", os.O_RDWR | os.O_CREAT) for _ in range(2))
+    fcntl.flock(keeper, fcntl.LOCK_EX)
+    async with queue:
+        os.close(keeper)
+        async with asyncio.timeout(5):
+            await asyncio.to_thread(fcntl.flock, other, fcntl.LOCK_EX)
+        fcntl.flock(other, fcntl.LOCK_UN)
+    await asyncio.gather(*(asyncio.to_thread(id, 0) for _ in range(40)))  # the thread's word is here by now
+    async with queue:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
     queue.close()
 
 

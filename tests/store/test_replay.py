@@ -22,7 +22,7 @@ def named(name, *patterns, **options):
 LOG, MAIL = named("log", "*"), named("mail", "job.failed")
 
 
-async def handled(store, clock, outcome="done", names=("log",)):
+async def handled(store, clock, outcome="done", names=("log",), error=None):
     """Fan out and finish everything that is waiting."""
     finished = []
     while True:
@@ -33,7 +33,7 @@ async def handled(store, clock, outcome="done", names=("log",)):
             wanted=lambda _event: dict.fromkeys(names),
             free=dict.fromkeys(names, 50),
         )
-        finished = [Finished(run=run, outcome=outcome, finished_at=clock()) for run in turn.claimed]
+        finished = [Finished(run=run, outcome=outcome, finished_at=clock(), error=error) for run in turn.claimed]
         if not finished and not turn.more:
             return
 
@@ -129,6 +129,25 @@ async def test_failed_runs_are_counted_and_start_again_all_of_them(store, arriva
     assert await store.replays.failed(Filter(job_id="job_1"), handler="log") == 1
     assert await store.replays.retry_failed(Filter(), handler="log") == 8
     assert await store.runs.counts() == {"failed": 8, "waiting": 8}
+
+
+@pytest.mark.parametrize("way", ["one", "failed", "replayed"])
+async def test_a_run_that_starts_again_is_as_new_whichever_way(store, arrival, clock, way):
+    [added] = await store.events.add([arrival()])
+    await handled(store, clock, outcome="failed", error="out of tune")
+    [run] = await store.runs.recent()
+    assert run["error"] == "out of tune"
+    clock.turn(60)
+    match way:
+        case "one":
+            assert await store.runs.retry(run["id"])
+        case "failed":
+            assert await store.replays.retry_failed(Filter()) == 1
+        case "replayed":
+            assert await store.replays.again([(added.event_id, "log", None)]) == 1
+    [again] = await store.runs.recent()
+    new = {"state": "waiting", "due_at": clock(), "attempt": 0, "finished_at": None, "error": None}
+    assert again == run | new
 
 
 async def test_nothing_to_replay_is_nothing_done(store):

@@ -1,5 +1,6 @@
 """What is deleted by age, and what never is; on both engines."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def everything(moment):
 
 
 async def filled(store, arrival, clock):
-    """Seven done, one failed, one in quarantine, one that waits, a copy and a refusal."""
+    """Seven done, one failed, one in quarantine, one that waits, a copy, a refusal, and a secret that ends."""
     await store.events.add([arrival(number) for number in range(7)])
     await store.events.add([arrival(3)])
     await handled(store, clock)
@@ -30,28 +31,54 @@ async def filled(store, arrival, clock):
         source="x", reason="wrong-signature", status=401, received_at=clock(), headers="", body=b"", size=0
     )
     await store.events.add([arrival(8, reason="no JSON")], [refusal])
+    for end in (None, clock() + 1):
+        await store.endpoints.add_secret("mux", sealed="x", last4="B3zY", valid_from=clock(), valid_until=end)
     await store.events.add([arrival(9)])
     await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {"log": None}, free={"log": 0})
 
 
 async def test_each_kind_goes_by_its_own_age(store, arrival, clock, small_steps):  # noqa: F811
     await filled(store, arrival, clock)
-    counts = {"events": 7, "failed": 1, "quarantined": 1, "refused": 1, "copies": 1, "attempts": 8, "jobs": 8}
+    counts = {
+        "events": 7,
+        "failed": 1,
+        "quarantined": 1,
+        "refused": 1,
+        "copies": 1,
+        "attempts": 8,
+        "jobs": 8,
+        "secrets": 1,
+    }
     for kind, count in counts.items():
         assert await store.retention.old({kind: clock() + LATER}) == {kind: count}
-    assert await store.retention.prune({"attempts": clock() + LATER}) == {"attempts": 8}
+    assert (await store.retention.prune({"attempts": clock() + LATER})).deleted == {"attempts": 8}
     assert await store.runs.counts() == {"done": 7, "failed": 1, "waiting": 1}
     counts["attempts"] = 0
-    assert await store.retention.prune(everything(clock() + LATER)) == counts
+    assert (await store.retention.prune(everything(clock() + LATER))).deleted == counts
     [waiting] = await store.events.recent()
     assert waiting["job_id"] == "job_9"
     assert await store.runs.counts() == {"waiting": 1}
     assert await store.events.deliveries() == []
 
 
+async def test_what_was_not_deleted_in_time_is_deleted_from_there_on(store, arrival, clock, small_steps):  # noqa: F811
+    await filled(store, arrival, clock)
+    counts = await store.retention.old(everything(clock() + LATER))
+    places, sums = [None], Counter()
+    while len(places) == 1 or places[-1]:
+        pruned = await store.retention.prune(everything(clock() + LATER), after=places[-1], patience=0)
+        places.append(pruned.last)
+        sums.update(pruned.deleted)
+    assert sums == counts | {"attempts": 0}  # they went with their runs
+    assert len(places) == 13
+    assert len(set(places[1:])) == 12
+    assert [row["job_id"] for row in await store.events.recent()] == ["job_9"]
+    assert len(await store.endpoints.secrets()) == 1
+
+
 async def test_what_is_young_stays(store, arrival, clock):
     await filled(store, arrival, clock)
-    assert set((await store.retention.prune(everything(NEVER))).values()) == {0}
+    assert set((await store.retention.prune(everything(NEVER))).deleted.values()) == {0}
     assert len(await store.events.recent()) == 10
 
 
@@ -59,9 +86,9 @@ async def test_a_job_whose_handlers_are_at_work_stays_and_so_does_an_open_one(st
     await store.events.add([arrival(1)])
     await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {"log": None}, free={"log": 0})
     await store.jobs.add(NewJob(source="videogen", tool="GENERATE_MUSIC"))
-    assert (await store.retention.prune({"jobs": clock() + LATER}))["jobs"] == 0
+    assert (await store.retention.prune({"jobs": clock() + LATER})).deleted["jobs"] == 0
     await handled(store, clock)
-    assert (await store.retention.prune({"jobs": clock() + LATER}))["jobs"] == 1
+    assert (await store.retention.prune({"jobs": clock() + LATER})).deleted["jobs"] == 1
     [job] = await store.jobs.recent()
     assert job.state == "waiting"
 
@@ -71,7 +98,7 @@ async def test_a_run_that_goes_on_keeps_its_attempts(store, arrival, clock):
     turn = await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _e: {"log": None}, free={"log": 1})
     again = Finished(run=turn.claimed[0], outcome="retry", finished_at=clock(), wait=60)
     await store.runs.turn(worker="w", lease=30, finished=[again], wanted=lambda _e: {}, free={})
-    assert await store.retention.prune({"attempts": clock() + LATER}) == {"attempts": 0}
+    assert (await store.retention.prune({"attempts": clock() + LATER})).deleted == {"attempts": 0}
 
 
 async def test_one_worker_at_a_time_prunes_and_the_next_one_if_it_dies(store, clock):
@@ -112,9 +139,9 @@ def test_ages_are_told_with_their_unit(text, seconds):
     assert Ages(events=text).before(1e9)["events"] == 1e9 - seconds
 
 
-def test_only_what_was_refused_or_copied_is_deleted_without_being_told():
-    assert set(Ages().before(0)) == {"refused", "copies"}
-    assert set(Ages(refused="never", copies="never").before(0)) == set()
+def test_only_what_was_refused_or_copied_and_secrets_that_are_over_go_without_being_told():
+    assert set(Ages().before(0)) == {"refused", "copies", "secrets"}
+    assert set(Ages(refused="never", copies="never", secrets="never").before(0)) == set()
 
 
 @pytest.mark.parametrize("wrong", ["soon", "0d", "-1d", "30", 30, True])

@@ -1,0 +1,73 @@
+"""What is asked and answered about runs."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from .attempts import Attempt
+from .events import EventsMeant
+from .words import AFTER, Asked, Limit, Next, Word
+
+RunCursor = Annotated[str, Field(pattern="^run_[0-9a-f]{32}$", description=AFTER)]
+RunsCursor = Annotated[str, Field(pattern=r"^(failed\.)?run_[0-9a-f]{32}$", description=AFTER)]
+
+
+class RunsQuery(Asked):
+    """A page of runs: failed ones first, unless one state is meant."""
+
+    state: Literal["waiting", "running", "done", "failed"] | None = None
+    handler: Word | None = None
+    event_id: Word | None = None
+    cursor: RunsCursor | None = None
+    limit: Limit = 50
+
+
+class RetryManyBody(Asked):
+    """Which failed runs to start again. `cursor` is `next` of the answer before."""
+
+    handler: Word | None = None
+    events: EventsMeant = EventsMeant()
+    dry_run: bool = Field(False, description="Only count.")
+    cursor: RunCursor | None = None
+
+
+class RunRow(BaseModel):
+    """A run in a listing."""
+
+    id: str
+    handler: str
+    state: str
+    attempt: int
+    event_id: str
+    source: str
+    type: str
+    job_id: str | None
+    order_key: str | None
+    worker: str | None
+    error: str | None
+    created_at: float
+    due_at: float
+    started_at: float | None
+    finished_at: float | None
+    lease_until: float | None
+    expires_at: float | None
+
+
+class RunAnswer(RunRow):
+    """A run with its attempts."""
+
+    attempts: list[Attempt]
+
+
+class RunsAnswer(BaseModel):
+    """A page of runs."""
+
+    runs: list[RunRow]
+    next: Next
+
+
+class RetryAnswer(BaseModel):
+    """How many failed runs start again, or would."""
+
+    runs: int
+    next: Next
