@@ -1,11 +1,14 @@
 """Ids that sort by the time they were made."""
 
+import os
 import random
 import threading
 import time
 
 # Unique is all they must be; the operating system's generator costs ten times as much per id.
-_random_bits = random.Random(random.SystemRandom().getrandbits(256)).getrandbits  # noqa: S311 - not for secrets
+_random = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311 - not for secrets
+# A forked process would else go on to make the ids that the process it comes from makes.
+os.register_at_fork(after_in_child=_random.seed)
 
 _lock = threading.Lock()
 _last = 0
@@ -19,7 +22,7 @@ def new_id(prefix: str) -> str:
     """
     global _last  # noqa: PLW0603 - the order within a process is the process's own
     with _lock:  # two threads that both add one to the same id would make the same id
-        _last = number = max(time.time_ns() // 1_000_000 << 80 | _random_bits(80), _last + 1)
+        _last = number = max(time.time_ns() // 1_000_000 << 80 | _random.getrandbits(80), _last + 1)
     return f"{prefix}_{number:032x}"
 
 

@@ -98,12 +98,17 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture
+def sqlite_url(schema: Path, tmp_path: Path) -> str:
+    """An empty SQLite database with the schema, `receiver.db` in the test's folder."""
+    return f"sqlite:///{shutil.copy(schema, tmp_path / 'receiver.db')}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database with the schema, on each engine in turn."""
     if request.param == "sqlite":
-        schema = request.getfixturevalue("schema")
-        yield f"sqlite:///{shutil.copy(schema, tmp_path / 'receiver.db')}"
+        yield request.getfixturevalue("sqlite_url")
         return
     server = request.getfixturevalue("postgres")
     name = f"test_{next(_names)}"

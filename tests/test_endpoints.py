@@ -2,7 +2,6 @@ import base64
 import json
 import traceback
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -57,14 +56,8 @@ class Account:
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'receiver.db'}"
-
-
-@pytest.fixture
-async def kept(store: Store) -> Store:
-    await store.migrate()
-    return store
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 @pytest.fixture
@@ -79,12 +72,12 @@ async def http(account: Account) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def registrar_with(kept, http, clock):
+def registrar_with(store, http, clock):
     def make(**changes: Any) -> Registrar:
         provider = Provider(api_key=SecretStr("sk_videogen_live_1"), webhook_secret=changes.pop("configured", None))
         values = {"secret_key": SecretStr(KEY), "providers": {"videogen": provider}} | changes
         settings = Settings(**values)
-        return Registrar(source=VideoGen(), settings=settings, store=kept, http=http, clock=clock)
+        return Registrar(source=VideoGen(), settings=settings, store=store, http=http, clock=clock)
 
     return make
 
@@ -94,14 +87,14 @@ def registrar(registrar_with) -> Registrar:
     return registrar_with()
 
 
-async def live(kept: Store) -> list[str]:
-    return [row.id for row in await kept.endpoints.live("videogen")]
+async def live(store: Store) -> list[str]:
+    return [row.id for row in await store.endpoints.live("videogen")]
 
 
-async def valid(kept: Store, clock: Any) -> list[str]:
+async def valid(store: Store, clock: Any) -> list[str]:
     """The secrets that count now, opened, newest first."""
     box = vault.Vault([KEY])
-    return [box.open(secret.sealed) for secret in await kept.endpoints.secrets("videogen", now=clock())]
+    return [box.open(secret.sealed) for secret in await store.endpoints.secrets("videogen", now=clock())]
 
 
 def told(error: BaseException, account: Account) -> str:
@@ -111,15 +104,15 @@ def told(error: BaseException, account: Account) -> str:
     return str(error)
 
 
-async def test_a_new_endpoint_is_registered_and_its_secret_sealed_and_stored(registrar, account, kept, clock):
+async def test_a_new_endpoint_is_registered_and_its_secret_sealed_and_stored(registrar, account, store, clock):
     change = await registrar.register(URL, EVENTS)
     assert (change.did, change.id, change.remarks) == ("created", "ep_1", ())
     assert str(change) == f"{URL} is registered as ep_1 for 2 events, and its secret is stored"
     assert account.endpoints["ep_1"]["description"] == "media-receiver:hooks.example.com"
-    (row,) = await kept.endpoints.live("videogen")
+    (row,) = await store.endpoints.live("videogen")
     assert (row.id, row.url, row.events, row.created_at) == ("ep_1", URL, tuple(EVENTS), clock())
-    assert await valid(kept, clock) == account.secrets
-    (secret,) = await kept.endpoints.secrets("videogen")
+    assert await valid(store, clock) == account.secrets
+    (secret,) = await store.endpoints.secrets("videogen")
     assert account.secrets[0] not in secret.sealed
 
 
@@ -142,24 +135,24 @@ async def test_another_url_is_another_endpoint(registrar, account):
     assert (other.did, sorted(account.endpoints)) == ("created", ["ep_1", "ep_2"])
 
 
-async def test_other_events_replace_the_endpoint_new_before_old(registrar, account, kept, clock):
+async def test_other_events_replace_the_endpoint_new_before_old(registrar, account, store, clock):
     await registrar.register(URL, EVENTS)
     clock.turn(1)
     change = await registrar.register(URL, EVENTS[:1])
     assert (change.did, change.id) == ("replaced", "ep_2")
     assert "takes the place of ep_1" in str(change)
     assert account.changed == ["POST", "POST", "DELETE"]
-    assert (list(account.endpoints), await live(kept)) == (["ep_2"], ["ep_2"])
-    assert await valid(kept, clock) == account.secrets[::-1]
+    assert (list(account.endpoints), await live(store)) == (["ep_2"], ["ep_2"])
+    assert await valid(store, clock) == account.secrets[::-1]
     clock.turn(OVERLAP)
-    assert await valid(kept, clock) == account.secrets[1:]
+    assert await valid(store, clock) == account.secrets[1:]
 
 
-async def test_an_endpoint_of_ours_whose_secret_was_lost_is_replaced(registrar, account, kept):
+async def test_an_endpoint_of_ours_whose_secret_was_lost_is_replaced(registrar, account, store):
     account.add(URL, EVENTS, "media-receiver:hooks.example.com")
     change = await registrar.register(URL, EVENTS)
     assert (change.did, change.id) == ("replaced", "ep_2")
-    assert (list(account.endpoints), await live(kept)) == (["ep_2"], ["ep_2"])
+    assert (list(account.endpoints), await live(store)) == (["ep_2"], ["ep_2"])
 
 
 async def test_an_endpoint_whose_secret_is_another_one_than_ours_is_replaced(registrar, account):
@@ -175,23 +168,23 @@ async def test_a_provider_that_tells_nothing_of_the_secret_is_believed(registrar
     assert (await registrar.register(URL, EVENTS)).did == "nothing"
 
 
-async def test_an_endpoint_that_is_gone_at_the_provider_is_registered_anew(registrar, account, kept):
+async def test_an_endpoint_that_is_gone_at_the_provider_is_registered_anew(registrar, account, store):
     await registrar.register(URL, EVENTS)
     account.endpoints.clear()
     change = await registrar.register(URL, EVENTS)
     assert (change.did, change.id) == ("replaced", "ep_2")
-    assert await live(kept) == ["ep_2"]
+    assert await live(store) == ["ep_2"]
     assert "DELETE" not in account.asked
 
 
-async def test_of_two_good_endpoints_the_newer_one_stays(registrar, account, kept, clock):
+async def test_of_two_good_endpoints_the_newer_one_stays(registrar, account, store, clock):
     await registrar.register(URL, EVENTS)
     account.refuse = {"DELETE"}
     clock.turn(1)
     await registrar.rotate("ep_1")
     account.refuse = set()
     change = await registrar.register(URL, EVENTS)
-    assert (change.did, change.id, await live(kept)) == ("replaced", "ep_2", ["ep_2"])
+    assert (change.did, change.id, await live(store)) == ("replaced", "ep_2", ["ep_2"])
     assert list(account.endpoints) == ["ep_2"]
 
 
@@ -212,17 +205,17 @@ async def test_with_force_an_endpoint_of_somebody_else_is_replaced(registrar, ac
     assert sorted(account.endpoints) == ["ep_2", "ep_3"]
 
 
-async def test_an_old_endpoint_that_cannot_be_deleted_is_told_and_its_secret_stays(registrar, account, kept, clock):
+async def test_an_old_endpoint_that_cannot_be_deleted_is_told_and_its_secret_stays(registrar, account, store, clock):
     await registrar.register(URL, EVENTS)
     account.refuse = {"DELETE"}
     change = await registrar.register(URL, EVENTS[:1])
     assert change.did == "replaced"
     assert "ep_1 could not be deleted (VideoGen answered 429: Slow down.)" in str(change)
     clock.turn(OVERLAP * 2)
-    assert len(await valid(kept, clock)) == 2
+    assert len(await valid(store, clock)) == 2
     account.refuse = set()
     await registrar.register(URL, EVENTS[:1])
-    assert (list(account.endpoints), await live(kept)) == (["ep_2"], ["ep_2"])
+    assert (list(account.endpoints), await live(store)) == (["ep_2"], ["ep_2"])
 
 
 async def test_without_a_key_for_secrets_the_provider_is_not_even_asked(registrar_with, account):
@@ -281,12 +274,12 @@ async def test_a_registration_without_events_is_refused(registrar, account):
     ],
 )
 async def test_an_endpoint_whose_secret_cannot_be_stored_is_deleted_again(
-    registrar, account, kept, monkeypatch, trouble, kind
+    registrar, account, store, monkeypatch, trouble, kind
 ):
     async def fail(*_: object, **__: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(kept.endpoints, "add", fail)
+    monkeypatch.setattr(store.endpoints, "add", fail)
     with pytest.raises(kind) as caught:
         await registrar.register(URL, EVENTS)
     assert type(caught.value) is kind
@@ -296,12 +289,12 @@ async def test_an_endpoint_whose_secret_cannot_be_stored_is_deleted_again(
     assert account.changed == ["POST", "DELETE"]
 
 
-async def test_if_even_that_fails_the_error_names_what_is_left(registrar, account, kept, monkeypatch):
+async def test_if_even_that_fails_the_error_names_what_is_left(registrar, account, store, monkeypatch):
     async def fail(*_: object, **__: object) -> None:
         raise Unavailable("the store does not answer")
 
-    monkeypatch.setattr(kept.endpoints, "add", fail)
-    monkeypatch.setattr(kept.endpoints, "retire", fail)
+    monkeypatch.setattr(store.endpoints, "add", fail)
+    monkeypatch.setattr(store.endpoints, "retire", fail)
     account.refuse = {"DELETE"}
     with pytest.raises(Unavailable) as caught:
         await registrar.register(URL, EVENTS)
@@ -311,40 +304,40 @@ async def test_if_even_that_fails_the_error_names_what_is_left(registrar, accoun
 
 
 async def test_an_interruption_before_the_secret_is_stored_deletes_the_endpoint_too(
-    registrar, account, kept, monkeypatch
+    registrar, account, store, monkeypatch
 ):
     async def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kept.endpoints, "add", interrupted)
+    monkeypatch.setattr(store.endpoints, "add", interrupted)
     with pytest.raises(KeyboardInterrupt):
         await registrar.register(URL, EVENTS)
     assert account.endpoints == {}
 
 
 @pytest.mark.parametrize("secret", [None, "", "whsec_", "whsec_your_webhook_signing_secret_here"])
-async def test_a_secret_that_must_not_be_used_is_not_stored(registrar, account, kept, secret):
+async def test_a_secret_that_must_not_be_used_is_not_stored(registrar, account, store, secret):
     account.answer = {"signingSecret": secret}
     with pytest.raises(ReceiverError, match="deleted again") as caught:
         await registrar.register(URL, EVENTS)
     told(caught.value, account)
     assert account.endpoints == {}
-    assert await kept.endpoints.secrets() == []
+    assert await store.endpoints.secrets() == []
 
 
-async def test_a_refusal_to_create_leaves_the_old_endpoint_in_place(registrar, account, kept, clock):
+async def test_a_refusal_to_create_leaves_the_old_endpoint_in_place(registrar, account, store, clock):
     await registrar.register(URL, EVENTS)
     account.refuse = {"POST"}
     with pytest.raises(ProviderError):
         await registrar.register(URL, EVENTS[:1])
     with pytest.raises(ProviderError):
         await registrar.rotate("ep_1")
-    assert (list(account.endpoints), await live(kept)) == (["ep_1"], ["ep_1"])
+    assert (list(account.endpoints), await live(store)) == (["ep_1"], ["ep_1"])
     clock.turn(OVERLAP * 2)
-    assert await valid(kept, clock) == account.secrets
+    assert await valid(store, clock) == account.secrets
 
 
-async def test_rotation_replaces_the_secret_with_an_overlap(registrar, account, kept, clock):
+async def test_rotation_replaces_the_secret_with_an_overlap(registrar, account, store, clock):
     await registrar.register(URL, EVENTS)
     clock.turn(1)
     change = await registrar.rotate("ep_1")
@@ -352,32 +345,32 @@ async def test_rotation_replaces_the_secret_with_an_overlap(registrar, account, 
     assert str(change) == "ep_2 takes the place of ep_1, whose secret counts for 24 more hours"
     assert account.changed == ["POST", "POST", "DELETE"]
     assert account.endpoints["ep_2"]["events"] == EVENTS
-    assert await valid(kept, clock) == account.secrets[::-1]
+    assert await valid(store, clock) == account.secrets[::-1]
     clock.turn(OVERLAP)
-    assert await valid(kept, clock) == account.secrets[1:]
+    assert await valid(store, clock) == account.secrets[1:]
 
 
-async def test_a_leaked_secret_can_be_rotated_out_at_once(registrar, account, kept, clock):
+async def test_a_leaked_secret_can_be_rotated_out_at_once(registrar, account, store, clock):
     await registrar.register(URL, EVENTS)
     await registrar.rotate("ep_1", overlap=0)
-    assert await valid(kept, clock) == account.secrets[1:]
+    assert await valid(store, clock) == account.secrets[1:]
 
 
-async def test_an_endpoint_that_is_gone_can_still_be_rotated(registrar, account, kept):
+async def test_an_endpoint_that_is_gone_can_still_be_rotated(registrar, account, store):
     await registrar.register(URL, EVENTS)
     account.endpoints.clear()
     await registrar.rotate("ep_1")
-    assert (account.endpoints["ep_2"]["url"], await live(kept)) == (URL, ["ep_2"])
+    assert (account.endpoints["ep_2"]["url"], await live(store)) == (URL, ["ep_2"])
 
 
-async def test_deleting_removes_the_endpoint_and_soon_its_secret(registrar, account, kept, clock):
+async def test_deleting_removes_the_endpoint_and_soon_its_secret(registrar, account, store, clock):
     await registrar.register(URL, EVENTS)
     change = await registrar.delete("ep_1")
     assert (change.did, change.id) == ("deleted", "ep_1")
-    assert (account.endpoints, await live(kept)) == ({}, [])
-    assert await valid(kept, clock) == account.secrets
+    assert (account.endpoints, await live(store)) == ({}, [])
+    assert await valid(store, clock) == account.secrets
     clock.turn(LAST_DELIVERIES)
-    assert await valid(kept, clock) == []
+    assert await valid(store, clock) == []
 
 
 @pytest.mark.parametrize("description", [None, "prod", "media-receiver:staging.example.com"])
@@ -476,6 +469,18 @@ async def test_an_address_that_is_none_at_the_provider_disturbs_nothing(registra
     account.add("x:\0", EVENTS)
     (finding,) = await registrar_with(public_url="https://hooks.example.com").check()
     assert (finding.url, finding.drift) == (URL, "missing")
+
+
+async def test_an_endpoint_whose_secret_no_key_opens_any_more_is_replaced_at_once(
+    registrar_with, registrar, account, store, clock
+):
+    await registrar.register(URL, EVENTS)
+    later = registrar_with(secret_key=SecretStr(vault.new_key()))
+    (finding,) = await later.check()
+    assert finding.drift == "secret"
+    change = await later.register(URL, EVENTS)
+    assert (change.did, change.id, list(account.endpoints)) == ("replaced", "ep_2", ["ep_2"])
+    assert [secret.endpoint_id for secret in await store.endpoints.secrets(now=clock())] == ["ep_2"]
 
 
 async def test_checking_needs_no_key_for_secrets(registrar_with, registrar):

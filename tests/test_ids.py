@@ -1,5 +1,8 @@
 """Ids: unique, and sorted by the time they were made."""
 
+import os
+import warnings
+
 from receiver import ids
 from receiver.ids import first_id, new_id
 
@@ -53,6 +56,23 @@ def test_processes_that_start_in_the_same_millisecond_make_different_ids(monkeyp
         monkeypatch.setattr(ids, "_last", 0)  # as in a new process
         made.add(new_id("evt"))
     assert len(made) == 1000
+
+
+def test_processes_that_are_forked_from_one_make_different_ids(monkeypatch):
+    monkeypatch.setattr(ids.time, "time_ns", lambda: 1793232000000 * 1_000_000)
+    monkeypatch.setattr(ids, "_last", 0)
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which the child has no use for
+        child = os.fork()
+    if not child:
+        os.write(writing, new_id("evt").encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    forked = os.read(reading, 100).decode()
+    os.close(reading)
+    os.close(writing)
+    assert forked != new_id("evt")
 
 
 def test_threads_take_turns(monkeypatch):

@@ -1,6 +1,7 @@
 """Every row of "what a receiver must answer", through the real app, store and source."""
 
 import asyncio
+import shutil
 from contextlib import asynccontextmanager
 
 import httpx
@@ -13,7 +14,7 @@ from receiver.settings import Settings
 from receiver.store import Endpoint, Store, headers_of
 from receiver.vault import Vault, new_key
 
-from .conftest import SECRET
+from .conftest import SAMPLES, SECRET
 
 KEY = signatures.decode_secret(SECRET)
 
@@ -29,9 +30,9 @@ async def opened(settings, clock):
 
 
 @pytest.fixture
-def settings(tmp_path, monkeypatch):
+def settings(sqlite_url, monkeypatch):
     monkeypatch.setenv("VIDEOGEN_WEBHOOK_SECRET", SECRET)
-    return Settings(database_url=f"sqlite:///{tmp_path / 'receiver.db'}", max_body=8192)
+    return Settings(database_url=sqlite_url, max_body=8192)
 
 
 @pytest.fixture
@@ -75,12 +76,12 @@ async def test_a_good_delivery_is_stored_and_answered_200_with_its_event(client,
     assert bytes(row["body"]) == body
 
 
-async def test_all_vectors_get_their_verdict_with_the_clock_of_the_vector(settings, clock, vectors, tmp_path):
-    from .conftest import SAMPLES
-
+async def test_all_vectors_get_their_verdict_with_the_clock_of_the_vector(settings, clock, vectors, schema, tmp_path):
     for number, vector in enumerate(vector for vector in vectors if vector["secret"]):
         clock.now = vector["now"]
-        one = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / f'{number}.db'}"})
+        one = settings.model_copy(
+            update={"database_url": f"sqlite:///{shutil.copy(schema, tmp_path / f'{number}.db')}"}
+        )
         async with opened(one, clock) as client:
             body = (SAMPLES / vector["bodyFile"]).read_bytes()
             headers = {name: value.encode() for name, value in vector["headers"].items()}
@@ -274,12 +275,11 @@ async def test_a_secret_registered_a_moment_ago_by_another_process_is_found(
         assert (await send(client, body, signed(body, clock))).status_code == 200
 
 
-async def test_a_retired_secret_counts_until_its_overlap_ends(tmp_path, sample, clock, settings, monkeypatch):
+async def test_a_retired_secret_counts_until_its_overlap_ends(sample, clock, settings, monkeypatch):
     monkeypatch.delenv("VIDEOGEN_WEBHOOK_SECRET")
     key = new_key()
     settings = Settings(database_url=settings.database_url, secret_key=key)
     store = Store(settings.database_url)
-    await store.migrate()
     endpoint = Endpoint(
         source="videogen", id="ep_1", url="https://x", events=("a",), description=None, created_at=clock()
     )

@@ -160,9 +160,9 @@ def signed(private):
 
 
 @pytest.fixture
-async def sender(server, tmp_path, monkeypatch):
+async def sender(server, sqlite_url, monkeypatch):
     monkeypatch.setattr(app, "create_client", lambda **_: server.http)
-    settings = Settings(database_url=f"sqlite:///{tmp_path}/r.db", providers={"fal": {"webhook_account": "me"}})
+    settings = Settings(database_url=sqlite_url, providers={"fal": {"webhook_account": "me"}})
     door = app.Door(settings, dispatch=False, clock=lambda: T0)
     transport = httpx.ASGITransport(door.app)
     async with door.open(), httpx.AsyncClient(transport=transport, base_url="http://receiver") as made:

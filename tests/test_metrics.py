@@ -1,6 +1,7 @@
 """What Prometheus scrapes, over the door's own app, without sockets."""
 
 import asyncio
+import math
 import socket
 import time
 
@@ -104,19 +105,19 @@ async def test_the_page_is_what_prometheus_reads(database_url, clock):
     assert told["receiver_open_jobs", "videogen", "waiting"] == 1
 
 
-async def test_nobody_reads_without_the_token(tmp_path):
-    url = f"sqlite:///{tmp_path}/r.db"
+async def test_nobody_reads_without_the_token(sqlite_url):
+    url = sqlite_url
     assert (await scrape(Door(Settings(database_url=url, admin_token=TOKEN)), token="another")).status_code == 401
     assert (await scrape(Door(Settings(database_url=url, admin_token=None)))).status_code == 403
 
 
-async def test_a_store_that_does_not_answer_is_told_beside_what_was_counted(tmp_path, monkeypatch):
+async def test_a_store_that_does_not_answer_is_told_beside_what_was_counted(sqlite_url, monkeypatch):
     async def gone(_self):
         raise Unavailable("gone", retry_after=7)
 
     monkeypatch.setattr("receiver.store.backlog.Backlog.left", gone)
     meters.DELIVERIES.add("videogen", "unavailable")
-    told = samples((await scrape(Door(Settings(database_url=f"sqlite:///{tmp_path}/r.db", admin_token=TOKEN)))).text)
+    told = samples((await scrape(Door(Settings(database_url=sqlite_url, admin_token=TOKEN)))).text)
     assert told["receiver_store_up",] == 0
     assert told["receiver_deliveries_total", "videogen", "unavailable"] >= 1
     assert ("receiver_backlog_age_seconds",) not in told
@@ -128,13 +129,13 @@ def own(name):
 
 
 async def test_every_answer_to_a_delivery_is_counted_and_only_our_own_names_are_labels(
-    tmp_path, monkeypatch, clock, sample
+    sqlite_url, monkeypatch, clock, sample
 ):
     monkeypatch.setenv("VIDEOGEN_WEBHOOK_SECRET", SECRET)
     before, refused = own("receiver_deliveries"), own("receiver_refused_deliveries")
     acks = own("receiver_ack_seconds").get(("videogen",), [0.0])
     body = sample("tool_execution.succeeded")
-    settings = Settings(database_url=f"sqlite:///{tmp_path}/r.db", admin_token=TOKEN)
+    settings = Settings(database_url=sqlite_url, admin_token=TOKEN)
     door = Door(settings, dispatch=False, clock=clock)
     async with door.open():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(door.app), base_url="http://receiver") as client:
@@ -174,11 +175,9 @@ async def test_every_answer_to_a_delivery_is_counted_and_only_our_own_names_are_
     assert told["receiver_store_up",] == 1
 
 
-async def test_the_own_port_tells_the_same_without_a_token(tmp_path):
+async def test_the_own_port_tells_the_same_without_a_token(sqlite_url):
     port = free_port()
-    door = Door(
-        Settings(database_url=f"sqlite:///{tmp_path}/r.db", metrics_port=port, admin_token=TOKEN), dispatch=False
-    )
+    door = Door(Settings(database_url=sqlite_url, metrics_port=port, admin_token=TOKEN), dispatch=False)
     async with door.open(), httpx.AsyncClient() as client:
         told = samples((await client.get(f"http://127.0.0.1:{port}/metrics")).text)
         assert {name for name, *_ in told} == {name for name, *_ in samples((await scrape(door)).text)}
@@ -187,12 +186,12 @@ async def test_the_own_port_tells_the_same_without_a_token(tmp_path):
             await client.get(f"http://127.0.0.1:{port}/metrics")
 
 
-async def test_a_port_that_is_taken_is_told_at_the_start(tmp_path):
+async def test_a_port_that_is_taken_is_told_at_the_start(sqlite_url):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        door = Door(Settings(database_url=f"sqlite:///{tmp_path}/r.db", metrics_port=port), dispatch=False)
+        door = Door(Settings(database_url=sqlite_url, metrics_port=port), dispatch=False)
         with pytest.raises(ConfigError, match=f"127.0.0.1:{port}.*RECEIVER_METRICS_PORT"):
             async with door.open():
                 pass
@@ -222,6 +221,24 @@ def test_a_value_lies_in_the_bucket_up_to_its_bound():
     for value in (0.5, 1, 1.5, 7):
         spread.add(value)
     assert spread.rows == {(): [2, 1, 1, 10]}
+
+
+def test_what_a_spread_was_in_each_past_minute_is_told_for_as_long_spans_as_one_likes():
+    spread = meters.Spread("a_test", "", "source", bounds=(1, 2))
+    meters.ALL.remove(spread)
+    past = meters.Past(spread)
+    assert past.over(60) == {}
+    spread.add(0.5, "before anybody looked")
+    past.look(120.0)
+    for source, value in (("a", 1.5), ("b", 2), ("b", 7)):
+        spread.add(value, source)
+    past.look(179.9)
+    past.look(180.1)  # what came since the last look is of the minute before
+    past.look(240.1)
+    past.look(300.1)
+    spread.add(0.5, "a")
+    assert past.over(60) == {120.0: {2: 2, math.inf: 1}, 300.0: {1: 1}}
+    assert past.over(300) == {0.0: {2: 2, math.inf: 1}, 300.0: {1: 1}}
 
 
 async def test_how_late_the_loop_is_is_noted():

@@ -192,7 +192,7 @@ async def test_calls_outside_of_a_trace_are_no_spans(spans):
     assert list(spans) == []
 
 
-async def test_spans_arrive_at_a_collector_over_http(tmp_path, clock, monkeypatch, sample):
+async def test_spans_arrive_at_a_collector_over_http(sqlite_url, clock, monkeypatch, sample):
     monkeypatch.setenv("VIDEOGEN_WEBHOOK_SECRET", SECRET)
     got = []
 
@@ -202,7 +202,7 @@ async def test_spans_arrive_at_a_collector_over_http(tmp_path, clock, monkeypatc
 
     body = sample("tool_execution.succeeded")
     with listening(handle) as url:
-        settings = Settings(database_url=f"sqlite:///{tmp_path}/r.db", otlp_url=f"{url}/v1/traces")
+        settings = Settings(database_url=sqlite_url, otlp_url=f"{url}/v1/traces")
         door = Door(settings, dispatch=False, clock=clock)
         async with (
             door.open(),

@@ -4,6 +4,8 @@ Every request needs `Authorization: Bearer $RECEIVER_ADMIN_TOKEN`. Errors are `a
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -68,7 +70,7 @@ class Api:
         self._tries = tries or access.Tries()
         callbacks = Callbacks(settings.secret_keys, settings.public_url)
         there = there or store.handlers.there
-        calls = [
+        self._calls = [
             *EventCalls(store, there).calls(),
             *RunCalls(store).calls(),
             *OutputCalls(store, gallery_of(settings)).calls(),
@@ -82,15 +84,19 @@ class Api:
             *StatsCalls(store).calls(),
             *RetentionCalls(store, settings.config).calls(),
         ]
-        #: The OpenAPI document.
-        self.document = document(calls, prefix=PREFIX, version=__version__)
         by_path: dict[str, dict[str, Call]] = {}
-        for call in calls:
+        for call in self._calls:
             by_path.setdefault(call.path, {})[call.method] = call
         fixed_first = sorted(by_path, key=lambda path: "{" in path)  # else `replay` would be taken for an id
         routes = [Route(path, _by_method(by_path[path]), methods=list(by_path[path])) for path in fixed_first]
         routes.append(Route("/openapi.json", self._show_document))
         self._router = Router(routes, redirect_slashes=False)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        # Made where somebody asks for it: it would take as long as all the rest of the start.
+        return document(self._calls, prefix=PREFIX, version=__version__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

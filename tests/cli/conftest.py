@@ -33,13 +33,13 @@ def run(monkeypatch, capsys):
 
 
 @pytest.fixture(autouse=True)
-def environment(tmp_path, monkeypatch):
-    """An environment of the test's own: a database in its folder, wide tables."""
+def environment(sqlite_url, tmp_path, monkeypatch):
+    """An environment of the test's own: a database with the schema in its folder, wide tables."""
     import os
 
     for name in list(os.environ):
         if name.startswith(("RECEIVER_", "VIDEOGEN_")) or name in ("DATABASE_URL", "PORT"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("RECEIVER_DATABASE_URL", f"sqlite:///{tmp_path / 'receiver.db'}")
+    monkeypatch.setenv("RECEIVER_DATABASE_URL", sqlite_url)
     monkeypatch.setattr(cli.output.console, "_width", 400)
     monkeypatch.chdir(tmp_path)

@@ -14,7 +14,6 @@ ON = Alarm(
 def keep(*alarms):
     async def fill():
         store = Store(os.environ["RECEIVER_DATABASE_URL"])
-        await store.migrate()
         await store.alarms.keep(raised=[(alarm, b"{}") for alarm in alarms], resolved=[], standing=[])
         await store.close()
 

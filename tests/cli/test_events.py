@@ -20,7 +20,6 @@ def filled(environment):
 
     async def fill():
         store = Store(os.environ["RECEIVER_DATABASE_URL"])
-        await store.migrate()
         now = time.time()
         common = {"source": "videogen", "road": "webhook", "received_at": now, "occurred_at": now}
         good = Arrival(
@@ -130,7 +129,8 @@ def test_old_events_are_counted_and_deleted(run, filled):
     assert run("prune", "--older-than", "much").code == 2
 
 
-def test_without_a_database_the_commands_say_how_to_make_one(run):
+def test_without_a_database_the_commands_say_how_to_make_one(run, tmp_path):
+    (tmp_path / "receiver.db").unlink()
     ended = run("events", "list")
     assert ended.code == 2
     assert "receiver migrate" in ended.err

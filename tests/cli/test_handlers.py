@@ -104,6 +104,7 @@ async def later(event, context):
 
 
 def test_one_handler_is_tried_on_an_event_and_nothing_is_stored(run, tmp_path, sample):
+    (tmp_path / "receiver.db").unlink()
     (tmp_path / "handlers").mkdir()
     (tmp_path / "handlers" / "try.py").write_text(TRY)
     (tmp_path / "event.json").write_bytes(sample("tool_execution.succeeded"))
@@ -146,7 +147,7 @@ def test_a_new_handler_is_found_and_those_that_its_folder_hides_are_told(run, tm
 
 def test_the_name_of_another_handler_is_refused(run, tmp_path):
     assert run("handlers", "new", "download").code == 2
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["receiver.db"]
 
 
 def test_a_users_own_package_of_handlers_does_not_hide_those_that_come_along(tmp_path):

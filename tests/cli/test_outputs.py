@@ -14,7 +14,6 @@ def filled(environment):
 
     async def fill():
         store = Store(os.environ["RECEIVER_DATABASE_URL"])
-        await store.migrate()
         of = {"handler": "download", "source": "videogen", "job_id": "vg_tool_1"}
         place = {"place": "files/a.mp4", "size": 3, "sha256": "ab", "media_type": "video/mp4"}
         await store.outputs.record(event_id="evt_1", output_id="a", **of, state="captured", **place)

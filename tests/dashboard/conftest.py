@@ -1,6 +1,5 @@
 """A door whose pages are open, and somebody who is signed in."""
 
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -35,8 +34,8 @@ async def sign_in(client: httpx.AsyncClient, token: str = TOKEN, **headers: str)
 
 
 @pytest.fixture
-def url(schema: Path, tmp_path: Path) -> str:
-    return f"sqlite:///{shutil.copy(schema, tmp_path / 'receiver.db')}"
+def url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 @pytest.fixture

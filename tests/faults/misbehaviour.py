@@ -4,15 +4,15 @@ from .databases import ask
 from .deliveries import BAD
 from .outcome import Outcome
 from .processes import until
-from .rig import Rig
+from .rig import LEASE, Rig
 
 #: What comes of a run whose handler misbehaves this way; junk as a result is not worth an error.
 ENDS = {way.lower(): "done" if way == "RETURNS_JUNK" else "failed" for way in BAD}
 
 
-def handlers(rig: Rig, *, ways: int = len(BAD), times: int = 1, pause: float = 0.03) -> Outcome:
+def handlers(rig: Rig, *, ways: int = len(BAD), times: int = 1, pause: float = 0.03, lease: float = LEASE) -> Outcome:
     """Let one handler after the other misbehave while other deliveries come in: these must not feel it."""
-    web = rig.web().start().ready()
+    web = rig.web(RECEIVER_LEASE=str(lease)).start().ready()
     bad = [number for number in range(times * len(BAD)) if number % len(BAD) < ways]
     with rig.sending(web, pause=pause) as sender:
         rig.more_effects(1)

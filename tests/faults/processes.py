@@ -11,6 +11,7 @@ from typing import Self
 
 import httpx
 
+from ..commands import Command
 from ..journeys.conftest import free_port
 
 #: Seconds to wait for a process of ours to do what it should.
@@ -37,7 +38,7 @@ class Process:
         self._values = dict(values)
         self.wrapper = tuple(wrapper)
         self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Command | None = None
         self.starts = 0
 
     @property
@@ -54,14 +55,13 @@ class Process:
         # To measure coverage makes a process take twice as long to start; the demo's are measured.
         others = ("RECEIVER_", "VIDEOGEN_", "COVERAGE_PROCESS")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+        environment = kept | self._values
+        if not self.wrapper:
+            self._process = Command(self._folder, self._arguments, environment, output=self.log)
+            return self
+        command = [*self.wrapper, sys.executable, "-m", "receiver", *self._arguments]
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*self.wrapper, sys.executable, "-m", "receiver", *self._arguments],
-                cwd=self._folder,
-                env=kept | self._values,
-                stdout=output,
-                stderr=output,
-            )
+            self._process = subprocess.Popen(command, cwd=self._folder, env=environment, stdout=output, stderr=output)
         return self
 
     def signal(self, number: int) -> None:
@@ -97,7 +97,7 @@ class Process:
         return self.log.read_text().count(words)
 
     @property
-    def _running(self) -> "subprocess.Popen[bytes]":
+    def _running(self) -> subprocess.Popen[bytes] | Command:
         if self._process is None:
             raise RuntimeError("it was never started")
         return self._process

@@ -172,6 +172,6 @@ class Rig:
 
     def _is_mine(self, pid: int) -> bool:
         try:
-            return f"EFFECTS={self._effects}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+            return Path(f"/proc/{pid}/cwd").samefile(self.folder)
         except OSError:
             return False

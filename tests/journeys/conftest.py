@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,6 +15,7 @@ import pytest
 
 from receiver import signatures
 
+from ..commands import Command
 from ..conftest import SECRET
 
 PATIENCE = 20.0
@@ -62,14 +61,7 @@ class Process:
         others = ("RECEIVER_", "COVERAGE_PROCESS")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         self.log = folder / f"{arguments[0]}.log"
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "receiver", *arguments],
-                cwd=folder,
-                env=inherited | environment,
-                stdout=output,
-                stderr=output,
-            )
+        self.process = Command(folder, arguments, inherited | environment, output=self.log)
 
     def end(self, how: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:

@@ -3,14 +3,15 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 from videogen import VideoGen
 
 from receiver.vault import new_key
 
+from ..commands import Command
 from .conftest import HANDLER, PATIENCE, PLAIN, Process, Server, free_port, query, until
 
 
@@ -88,17 +89,11 @@ class World:
             for name, value in os.environ.items()
             if not name.startswith(("RECEIVER_", "VIDEOGEN", "FINEVOICE_", "COVERAGE_PROCESS"))
         }
-        module = ["-c", "from receiver.cli import register_webhook as run; run()"]
-        module = module if arguments[0] == "register-webhook" else ["-m", "receiver", arguments[0]]
-        return subprocess.run(
-            [sys.executable, *module, *arguments[1:]],
-            cwd=self.folder,
-            env=inherited | self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        with TemporaryDirectory() as told:
+            output, errors = Path(told, "output"), Path(told, "errors")
+            command = Command(self.folder, arguments, inherited | self.environment, output=output, errors=errors)
+            code = command.wait(PATIENCE)
+            return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
 
     def register(self) -> None:
         ended = self.run("register-webhook", "--source", "videogen", "--url", self.webhook)

@@ -30,8 +30,8 @@ def installed(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda group: [point for point in points if point.group == group])
 
 
-async def test_a_provider_that_came_by_pip_install_delivers_events(installed, tmp_path):
-    settings = Settings(database_url=f"sqlite:///{tmp_path}/r.db", providers={"atelier": {"webhook_secret": SECRET}})
+async def test_a_provider_that_came_by_pip_install_delivers_events(installed, sqlite_url):
+    settings = Settings(database_url=sqlite_url, providers={"atelier": {"webhook_secret": SECRET}})
     body = json.dumps(
         {"event": "render.ended", "render": {"id": "r1", "state": "done", "files": [{"link": "https://a.example/f"}]}}
     ).encode()

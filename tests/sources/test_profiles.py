@@ -71,9 +71,9 @@ def test_a_body_is_read_as_its_provider_means_it(name, body, kind, job, told):
     assert reading.data == body
 
 
-async def test_what_dies_soon_is_known_to_although_nothing_in_the_delivery_says_so(tmp_path):
+async def test_what_dies_soon_is_known_to_although_nothing_in_the_delivery_says_so(sqlite_url):
     """BFL's URLs work for ten minutes: their capture goes before what has longer."""
-    door = Door(Settings(database_url=f"sqlite:///{tmp_path}/r.db", providers={"bfl": provider()}), dispatch=False)
+    door = Door(Settings(database_url=sqlite_url, providers={"bfl": provider()}), dispatch=False)
     body = b'{"id": "j", "status": "Ready", "result": {"sample": "https://b.example/a"}}'
     signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     transport = httpx.ASGITransport(door.app)
@@ -125,9 +125,9 @@ def test_every_provider_is_answered_as_it_wants(profile):
     assert profile.handshake is None or not believed(profile)
 
 
-async def test_a_provider_that_sends_more_than_json_is_not_told_415(tmp_path):
+async def test_a_provider_that_sends_more_than_json_is_not_told_415(sqlite_url):
     secrets = {name: provider(webhook_confirmed="1") for name in ("deepgram", "mux")}
-    door = Door(Settings(database_url=f"sqlite:///{tmp_path}/r.db", providers=secrets), dispatch=False)
+    door = Door(Settings(database_url=sqlite_url, providers=secrets), dispatch=False)
     basic = "Basic " + base64.b64encode(SECRET.encode()).decode()
     transport = httpx.ASGITransport(door.app)
     async with door.open(), httpx.AsyncClient(transport=transport, base_url="http://receiver") as sender:
@@ -198,10 +198,10 @@ def test_a_known_provider_keeps_how_it_is_read_when_the_settings_say_how_it_sign
         usable({"assemblyai": provider()})
 
 
-async def test_a_new_provider_is_added_by_settings_alone(tmp_path, monkeypatch):
+async def test_a_new_provider_is_added_by_settings_alone(sqlite_url, monkeypatch):
     monkeypatch.setenv("ACME_WEBHOOK_SCHEME", "github:X-Acme-Signature")
     monkeypatch.setenv("ACME_WEBHOOK_SECRET", SECRET)
-    door = Door(Settings(database_url=f"sqlite:///{tmp_path}/r.db"), dispatch=False)
+    door = Door(Settings(database_url=sqlite_url), dispatch=False)
     body = b'{"id": "job_1", "status": "completed"}'
     signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     transport = httpx.ASGITransport(door.app)
