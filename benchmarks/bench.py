@@ -19,6 +19,7 @@ class Bench:
     rounds: int
     quick: bool
     say: Callable[[str], None]
+    filled: dict[str, str] = field(default_factory=dict)  #: stores that are only read, by engine
     _stack: ExitStack = field(default_factory=ExitStack)
     _postgres: Postgres | None = None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -41,14 +42,15 @@ class Bench:
             url = f"sqlite:///{folder / 'receiver.db'}"
             asyncio.run(migrated(url))
         else:
-            url = self._server().database()
+            url = self.database()
         yield folder, url
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _server(self) -> Postgres:
+    def database(self) -> str:
+        """Return the URL of a new PostgreSQL database, which is there until the end."""
         if self._postgres is None:
             self._postgres = self._stack.enter_context(postgres(self.folder / "postgres"))
-        return self._postgres
+        return self._postgres.database()
 
     def __enter__(self) -> "Bench":
         return self

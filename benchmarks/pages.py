@@ -1,28 +1,33 @@
 """How fast the pages answer over a long history, and what those who watch them cost an acknowledgement."""
 
-import os
 import socket
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
+import psutil
 
 from . import checks
 from .acks import told
 from .bench import Bench
 from .deliveries import job_id
-from .history import build
+from .full import ENGINES, events, full
 from .load import Order
 from .processes import load, serve
 from .report import Result
 
 TOKEN = "a-token-for-the-bench-only"
 
-#: Viewers of live pages.
-VIEWERS = 100
+#: Viewers of live pages, and how often acks are measured with them, and without.
+VIEWERS, TURNS = 100, 4
+
+#: Deliveries a second meanwhile.
+RATE = 1_000
+
+#: Requests for each page.
+ASKED = 60
 
 PAGES = ("/", "/events", "/jobs", "/runs", "/refused", "/endpoints", "/handlers")
 
@@ -38,40 +43,49 @@ SEARCHES = (
 
 
 def pages(bench: Bench, result: Result) -> None:
-    """Measure every page, and one event's, with a long history on SQLite."""
-    with _history(bench) as (client, _):
-        event = client.get("/events").text.partition('href="/events/evt_')[2].partition('"')[0]
-        wanted = [*PAGES, f"/events/evt_{event}"]
-        _measure(bench, result, client, wanted)
+    """Measure every page, and one event's, with a long history on each engine."""
+    for engine in ENGINES:
+        with _history(bench, engine) as client:
+            event = client.get("/events").text.partition('href="/events/evt_')[2].partition('"')[0]
+            _measure(bench, result, client, [*PAGES, f"/events/evt_{event}"], engine)
 
 
 def search(bench: Bench, result: Result) -> None:
     """Measure searches for events, the ones that find nothing too."""
-    with _history(bench) as (client, count):
-        ids = {"new": job_id(count - 3 - 10**9), "old": job_id(count // 2 - 10**9)}
-        _measure(bench, result, client, [f"/events?{one.format(**ids)}" for one in SEARCHES])
+    count = events(bench)
+    ids = {"new": job_id(count - 3 - 10**9), "old": job_id(count // 2 - 10**9)}
+    for engine in ENGINES:
+        with _history(bench, engine) as client:
+            _measure(bench, result, client, [f"/events?{one.format(**ids)}" for one in SEARCHES], engine)
 
 
 def viewers(bench: Bench, result: Result) -> None:
-    """Measure acks with and without viewers, in turn."""
-    for number in range(bench.rounds):
-        order = (0, VIEWERS) if number % 2 else (VIEWERS, 0)
-        rates = {many: _rate(bench, many) for many in order}
-        result.add(rates[VIEWERS] / rates[0])
-        result.note("acks/s without", rates[0])
-        result.note(f"acks/s with {VIEWERS}", rates[VIEWERS])
+    """Measure what viewers take of the core that acknowledges, at a steady rate: with them and without, in turn."""
+    for _ in range(bench.rounds):
+        used: dict[int, list[float]] = {0: [], VIEWERS: []}
+        with bench.place("sqlite") as (folder, url):
+            process, port = serve(folder, url, "--no-dispatch", RECEIVER_ADMIN_TOKEN=TOKEN)
+            with process:
+                for number in range(2 * TURNS):
+                    many = VIEWERS if number % 4 in (1, 2) else 0  # what grows meanwhile is the same for both
+                    with _watching(port, many):
+                        used[many].append(_used(bench, result, process.pid, port, url, number, many))
+        without, with_them = (statistics.median(used[many]) for many in (0, VIEWERS))
+        result.add(100 * (with_them - without))
+        result.note("CPU ms/s without", without * 1e3)
+        result.note(f"CPU ms/s with {VIEWERS}", with_them * 1e3)
 
 
-def _rate(bench: Bench, many: int) -> float:
-    with bench.place("sqlite") as (folder, url):
-        os.sync()
-        process, port = serve(folder, url, "--no-dispatch", RECEIVER_ADMIN_TOKEN=TOKEN)
-        with process, _watching(port, many):
-            order = Order(ports=[port], count=int(24_000 * bench.seconds), warm=1.0, seconds=bench.seconds)
-            answer = load(order)
-            checks.stored(url, answer.acked)
+def _used(bench: Bench, result: Result, pid: int, port: int, url: str, number: int, many: int) -> float:
+    """Return how many seconds of CPU the server uses in a second."""
+    count = int(RATE * 3 * bench.seconds)
+    times, began = psutil.Process(pid).cpu_times(), time.perf_counter()
+    answer = load(Order(ports=[port], count=count, first=count * number, rate=RATE, seconds=3 * bench.seconds))
+    after, seconds = psutil.Process(pid).cpu_times(), time.perf_counter() - began
+    checks.stored(url, answer.acked)
     bench.say(told(f"{many} watch", answer))
-    return answer.rate
+    result.note(f"p99 ms with {many}", answer.p99 * 1e3)
+    return (after.user + after.system - times.user - times.system) / seconds
 
 
 @contextmanager
@@ -94,13 +108,12 @@ def _watching(port: int, many: int) -> Iterator[None]:
         one.close()
 
 
-def _measure(bench: Bench, result: Result, client: httpx.Client, wanted: list[str]) -> None:
-    taken: list[float] = []
-    for path in wanted:
-        own = [_timed(client, path) for _ in range(bench.of(30))]
-        bench.say(f"{result.row.name:<10}{path[:60]:<62}p95 {_p95(own):.0f} ms")
-        taken += own
-    result.add(_p95(taken))
+def _measure(bench: Bench, result: Result, client: httpx.Client, wanted: list[str], engine: str) -> None:
+    """Add the 95th percentile of the slowest of what is wanted."""
+    taken = {path: _p95([_timed(client, path) for _ in range(ASKED)]) for path in wanted}
+    for path, milliseconds in taken.items():
+        bench.say(f"{result.row.name:<8}{ENGINES[engine]:<12}{path[:60]:<62}p95 {milliseconds:.0f} ms")
+    result.add(max(taken.values()), ENGINES[engine])
 
 
 def _timed(client: httpx.Client, path: str) -> float:
@@ -112,19 +125,16 @@ def _timed(client: httpx.Client, path: str) -> float:
 
 
 def _p95(values: list[float]) -> float:
-    return statistics.quantiles(values, n=20)[-1]
+    return sorted(values)[int(len(values) * 0.95)]
 
 
 @contextmanager
-def _history(bench: Bench) -> Iterator[tuple[httpx.Client, int]]:
-    count = bench.of(1_000_000)
-    path: Path = bench.folder / "pages.db"
-    if not path.exists():
-        build(path, events=count, waiting=bench.of(100_000))
-    with bench.place("sqlite") as (folder, _):
-        process, port = serve(folder, f"sqlite:///{path}", "--no-dispatch", RECEIVER_ADMIN_TOKEN=TOKEN)
-        with process, _signed_in(port) as client:
-            yield client, count
+def _history(bench: Bench, engine: str) -> Iterator[httpx.Client]:
+    url, folder = full(bench, engine), bench.folder / f"pages-{engine}"
+    folder.mkdir(exist_ok=True)
+    process, port = serve(folder, url, "--no-dispatch", RECEIVER_ADMIN_TOKEN=TOKEN)
+    with process, _signed_in(port) as client:
+        yield client
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from receiver import Context, Event, handler
 async def {name}(event: Event, context: Context) -> None:
     """Say what becomes of a finished job."""
     for output in event.outputs:
-        context.log.info("output", job=event.job_id, file=output.id, type=output.type)
+        context.log.info("output", file=output.id, type=output.type)
 '''
 
 _TEST = '''"""What {name} does with an event."""

@@ -10,7 +10,7 @@ from .errors import ConfigError, ReceiverError, Unavailable
 from .jwks import KeyServer
 from .settings import Settings
 from .sources import WebhookSource
-from .store import Store
+from .store import Secret, Store
 from .vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -59,9 +59,17 @@ class Keyring:
         found: dict[str, list[bytes]] = {name: [] for name in self._sources}
         for secret in await self._store.endpoints.secrets(now=now):
             if secret.source in found:
-                key = self._sources[secret.source].decode_secret(self._vault.open(secret.sealed))
-                found[secret.source].append(key)
+                found[secret.source].append(self._sources[secret.source].decode_secret(self._opened(secret)))
         self._keys = {name: (*found[name], *self._fixed[name]) for name in self._sources}
+
+    def _opened(self, secret: Secret) -> str:
+        try:
+            return self._vault.open(secret.sealed)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error}. It is {secret.id} of {secret.source}, …{secret.last4}; if its key is lost, run "
+                f"`register-webhook` again, or `receiver secrets retire {secret.id}` and store another one"
+            ) from None
 
     async def look_again(self, source: str) -> None:
         """Look once more for keys of a source because none fitted; together for all who ask, and not without pause.

@@ -6,8 +6,10 @@ as much; what they counted is told in that library's words by metrics.py.
 
 import asyncio
 import json
+import math
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 #: What was counted under each combination of labels; for times, each bucket's count and at last the sum.
@@ -57,6 +59,45 @@ class Spread:
         row[bisect_left(self.bounds, value)] += 1
         row[-1] += value
 
+    def total(self) -> dict[float, int]:
+        """Return how many values there were, under all labels, up to each bound and above the one before."""
+        columns = zip(*(row[:-1] for row in self.rows.values()), strict=True)
+        return {bound: int(sum(column)) for bound, column in zip((*self.bounds, math.inf), columns, strict=False)}
+
+
+class Past:
+    """How large something was in each minute of the last day, as far as somebody looked once in it."""
+
+    def __init__(self, spread: Spread) -> None:
+        self._spread = spread
+        self._minutes: deque[tuple[float, dict[float, int]]] = deque(maxlen=1440)  # counts up to each bound
+        self._minute: float | None = None
+        self._before: dict[float, int] = {}
+
+    def look(self, now: float) -> None:
+        """Note what is now, Unix seconds: between two looks in one minute nothing is lost."""
+        minute = now // 60 * 60
+        if minute == self._minute:
+            return
+        total = self._spread.total()
+        if self._minute is not None and (new := _more(total, self._before)):
+            self._minutes.append((self._minute, new))
+        self._minute, self._before = minute, total
+
+    def over(self, step: float) -> dict[float, dict[float, int]]:
+        """Return for each span of `step` seconds, by its begin, how many values there were up to each bound."""
+        found: dict[float, dict[float, int]] = {}
+        lately = [] if self._minute is None else [(self._minute, _more(self._spread.total(), self._before))]
+        for minute, counts in (*self._minutes, *lately):
+            into = found.setdefault(minute // step * step, {})
+            for bound, count in counts.items():
+                into[bound] = into.get(bound, 0) + count
+        return found
+
+
+def _more(now: Mapping[float, int], before: Mapping[float, int]) -> dict[float, int]:
+    return {bound: count - before.get(bound, 0) for bound, count in now.items() if count > before.get(bound, 0)}
+
 
 #: Every meter there is.
 ALL: list[Counts | Spread] = []
@@ -67,6 +108,7 @@ _LONG = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 DELIVERIES = Counts("receiver_deliveries", "Deliveries, by what they were answered.", "source", "verdict")
 REFUSED = Counts("receiver_refused_deliveries", "Deliveries that were refused, by reason.", "source", "reason")
 ACKS = Spread("receiver_ack_seconds", "From a delivery's arrival to its 200.", "source", bounds=_QUICK)
+PAST_ACKS = Past(ACKS)
 COMMIT_SIZES = Spread(
     "receiver_commit_deliveries", "Deliveries that one commit stored.", bounds=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
@@ -109,9 +151,10 @@ def loaded(line: bytes) -> Counted:
 
 
 async def watch(process: str, *, tell: Callable[[], None] = lambda: None) -> None:
-    """Note for good how late the event loop is, and after each look `tell`."""
+    """Note for good how late the event loop is and how long acknowledgements take, and after each look `tell`."""
     while True:
         began = time.perf_counter()
         await asyncio.sleep(LOOK)
         LAGS.add(max(0.0, time.perf_counter() - began - LOOK), process)
+        PAST_ACKS.look(time.time())
         tell()

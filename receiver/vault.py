@@ -39,6 +39,14 @@ class Vault:
                 "RECEIVER_SECRET_KEY does not open a stored secret: append the key it was sealed with, after a comma"
             ) from None
 
+    def fits(self, sealed: str) -> bool:
+        """Whether one of the keys opens it."""
+        try:
+            self.open(sealed)
+        except ConfigError:
+            return False
+        return True
+
     def renew(self, sealed: str) -> str:
         """Return the same secret sealed with the newest key."""
         return self.seal(self.open(sealed))

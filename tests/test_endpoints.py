@@ -471,6 +471,18 @@ async def test_an_address_that_is_none_at_the_provider_disturbs_nothing(registra
     assert (finding.url, finding.drift) == (URL, "missing")
 
 
+async def test_an_endpoint_whose_secret_no_key_opens_any_more_is_replaced_at_once(
+    registrar_with, registrar, account, store, clock
+):
+    await registrar.register(URL, EVENTS)
+    later = registrar_with(secret_key=SecretStr(vault.new_key()))
+    (finding,) = await later.check()
+    assert finding.drift == "secret"
+    change = await later.register(URL, EVENTS)
+    assert (change.did, change.id, list(account.endpoints)) == ("replaced", "ep_2", ["ep_2"])
+    assert [secret.endpoint_id for secret in await store.endpoints.secrets(now=clock())] == ["ep_2"]
+
+
 async def test_checking_needs_no_key_for_secrets(registrar_with, registrar):
     await registrar.register(URL, EVENTS)
     for secret_key in (None, SecretStr("malformed")):

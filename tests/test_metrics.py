@@ -1,6 +1,7 @@
 """What Prometheus scrapes, over the door's own app, without sockets."""
 
 import asyncio
+import math
 import socket
 import time
 
@@ -220,6 +221,24 @@ def test_a_value_lies_in_the_bucket_up_to_its_bound():
     for value in (0.5, 1, 1.5, 7):
         spread.add(value)
     assert spread.rows == {(): [2, 1, 1, 10]}
+
+
+def test_what_a_spread_was_in_each_past_minute_is_told_for_as_long_spans_as_one_likes():
+    spread = meters.Spread("a_test", "", "source", bounds=(1, 2))
+    meters.ALL.remove(spread)
+    past = meters.Past(spread)
+    assert past.over(60) == {}
+    spread.add(0.5, "before anybody looked")
+    past.look(120.0)
+    for source, value in (("a", 1.5), ("b", 2), ("b", 7)):
+        spread.add(value, source)
+    past.look(179.9)
+    past.look(180.1)  # what came since the last look is of the minute before
+    past.look(240.1)
+    past.look(300.1)
+    spread.add(0.5, "a")
+    assert past.over(60) == {120.0: {2: 2, math.inf: 1}, 300.0: {1: 1}}
+    assert past.over(300) == {0.0: {2: 2, math.inf: 1}, 300.0: {1: 1}}
 
 
 async def test_how_late_the_loop_is_is_noted():

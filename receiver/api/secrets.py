@@ -73,7 +73,9 @@ class SecretCalls:
         try:
             vault = Vault(self._settings.secret_keys)
             there = await self._store.secrets(source.name)
-            same = [one for one in there if _lasts(one, now) and vault.open(one.sealed) == text]
+            same = [
+                one for one in there if _lasts(one, now) and vault.fits(one.sealed) and vault.open(one.sealed) == text
+            ]
             sealed = vault.seal(text)
         except ConfigError as error:
             raise Problem(409, str(error)) from None

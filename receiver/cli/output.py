@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..events import seconds
 from ..retention import seconds_of
@@ -17,8 +18,10 @@ from ..retention import seconds_of
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
 
-# What goes into a pipe is read by grep, which cares for whole words and not for columns.
-console = Console(width=None if sys.stdout.isatty() else 200)
+#: Columns of what is read by programs: they care for whole words and lines.
+WIDEST = 10_000
+
+console = Console(width=None if sys.stdout.isatty() else WIDEST)
 _errors = Console(stderr=True)
 
 
@@ -28,7 +31,10 @@ def complain(message: str) -> None:
 
 
 def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
-    """Print rows: all their fields as JSON lines, or `columns` as a table, or `empty` if there are none."""
+    """Print rows: all their fields as JSON lines, or `columns` as a table, or `empty` if there are none.
+
+    Where the table would be wider than the terminal, each row is told by itself.
+    """
     rows = list(rows)
     if as_json:
         for row in rows:
@@ -39,10 +45,33 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column.removesuffix("_at").replace("_", " "), overflow="fold", no_wrap=column == "id")
+        table.add_column(_title(column), overflow="fold")
     for row in rows:
         table.add_row(*(cell(column, row[column]) for column in columns))
-    console.print(table)
+    if console.measure(table, options=console.options.update(max_width=WIDEST)).maximum <= console.width:
+        console.print(table)
+        return
+    for row in rows:
+        _tell(row, columns)
+
+
+def _tell(row: Mapping[str, Any], columns: Sequence[str]) -> None:
+    """Print a row over as many lines as it takes, each column with its title and whole, if a line can hold it."""
+    first, *others = columns
+    console.print(f"[bold]{cell(first, row[first])}[/]", highlight=False, soft_wrap=True)
+    line = Text()
+    for column in others:
+        if value := cell(column, row[column]):
+            said = Text.from_markup(f"  [dim]{_title(column)}[/] {value}")
+            if line and line.cell_len + said.cell_len > console.width:
+                console.print(line, soft_wrap=True)
+                line = Text()
+            line.append_text(said)
+    console.print(line, soft_wrap=True)
+
+
+def _title(column: str) -> str:
+    return column.removesuffix("_at").replace("_", " ")
 
 
 def attempts(rows: Iterable[Mapping[str, Any]]) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -11,9 +12,9 @@ from ..errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks at the store, and how many times longer than a look and its telling the rest after them is:
+#: Seconds between two looks at the store, and how many times longer than they keep the loop the rest after them is:
 #: what the viewers cost is bounded, however slow the store is and however many they are.
-TICK, REST = 1.0, 150.0
+TICK, REST = 1.0, 250.0
 
 #: Seconds that it takes, about, to tell one viewer.
 TELLING = 0.0001
@@ -59,6 +60,30 @@ class _Viewer:
         self.queue.put_nowait(None)
 
 
+class _Timed:
+    """Work whose own time is told. While it waits, others have the loop: that is none of its cost."""
+
+    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
+        self._work = work
+        self.spent = 0.0  #: seconds of this thread
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        go: Callable[[Any], Any] = self._work.send
+        said: Any = None
+        while True:
+            began = time.thread_time()
+            try:
+                waits = go(said)
+            except StopIteration:
+                return
+            finally:
+                self.spent += time.thread_time() - began
+            try:
+                go, said = self._work.send, (yield waits)
+            except BaseException as error:  # noqa: BLE001 - passed on, whatever it is
+                go, said = self._work.throw, error
+
+
 class Topic:
     """One kind of news, looked for as long as somebody watches."""
 
@@ -83,15 +108,19 @@ class Topic:
             self._task, self._known = None, {}
 
     async def _watch(self) -> None:
+        rest = 0.0  # after the first look, which costs what no other does
         while True:
-            began = time.monotonic()
+            looking = _Timed(self._tell_news())
             try:
-                ids = {viewer.chosen["id"] for viewer in self.viewers if "id" in viewer.chosen}
-                _tell(self.viewers, await self._news(await self._look(ids)))
+                await looking
             except Unavailable as error:
                 log.warning("live_pages_wait", error=str(error))
-            cost = time.monotonic() - began + TELLING * len(self.viewers)
-            await asyncio.sleep(max(TICK, REST * cost))
+            await asyncio.sleep(max(TICK, rest * (looking.spent + TELLING * len(self.viewers))))
+            rest = REST
+
+    async def _tell_news(self) -> None:
+        ids = {viewer.chosen["id"] for viewer in self.viewers if "id" in viewer.chosen}
+        _tell(self.viewers, await self._news(await self._look(ids)))
 
     async def _news(self, found: list[News]) -> list[tuple[News, str]]:
         """Return what is new or has changed, and remember it."""

@@ -4,9 +4,8 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, Literal
 
 from starlette.requests import Request
@@ -32,6 +31,9 @@ FRESH, TIMES = 1.0, 20.0
 
 #: Where the events of alarms are.
 ALARMS = "/events?source=receiver"
+
+#: Of how many percent a chart shows how long they took at most.
+SHARES = (50, 95)
 
 #: The spans of time that the charts show: seconds, and seconds in each step.
 SPANS = {"1h": (3600.0, 60.0), "24h": (86_400.0, 1800.0), "7d": (7 * 86_400.0, 7200.0)}
@@ -68,6 +70,12 @@ class Overview:
         counts = await self._store.tally.over(since=self._clock() - seconds, step=step)
         now = await self._now()
         latest = (await self._store.events.page(Filter(), limit=LATEST)).rows
+        acked = meters.PAST_ACKS.over(step)
+        times = {
+            f"{what}, {share} %": _reached(find, share)
+            for what, find in (("Acknowledgements", lambda count: acked.get(count.at, {})), ("Handlers", _times))
+            for share in SHARES
+        }
         return self._pages.answer(
             request,
             "overview.html",
@@ -76,6 +84,9 @@ class Overview:
             spans=SPANS,
             flow=_series(counts, {"Events": _events, "Copies": _copies, "Refused": _refused}),
             work=_series(counts, {"Done": _ended("done"), "To be tried again": _ended("retry"), "Failed": _failed}),
+            times=_series(counts, times),
+            slow_acks=times["Acknowledgements, 95 %"],
+            slow_handlers=times["Handlers, 95 %"],
             counts=[count for count in reversed(counts) if _events(count) or _refused(count) or count.attempts],
             latest=latest,
             standings=await self._store.runs.standings([event["id"] for event in latest]),
@@ -129,15 +140,19 @@ class Overview:
 
 def acks(spread: meters.Spread) -> dict[str, float] | None:
     """Return up to how many seconds half, 95 % and 99 % of the deliveries took; None before the first one."""
-    counts = [sum(column) for column in zip(*(row[:-1] for row in spread.rows.values()), strict=True)]
-    if not sum(counts):
-        return None
-    found = {}
-    for share in (50, 95, 99):
-        reached = list(accumulate(counts))
-        at = next(index for index, count in enumerate(reached) if count >= reached[-1] * share / 100)
-        found[f"p{share}"] = (*spread.bounds, float("inf"))[at]
-    return found
+    times = spread.total()
+    found = {f"p{share}": upto for share in (50, 95, 99) if (upto := _upto(times, share)) is not None}
+    return found or None
+
+
+def _upto(times: Mapping[float, int], share: float) -> float | None:
+    """Return up to how many seconds so many percent took, None of none."""
+    enough, reached = sum(times.values()) * share / 100, 0
+    for bound in sorted(times):
+        reached += times[bound]
+        if reached and reached >= enough:
+            return bound
+    return None
 
 
 #: Where to look when what an alarm watches needs it.
@@ -196,7 +211,7 @@ def _expiring(expiring: Sequence[dict[str, Any]]) -> list[Concern]:
     return [Concern(kind="bad", text=text, path="/#expiring")]
 
 
-def _series(counts: Sequence[Count], lines: dict[str, Callable[[Count], int]]) -> str:
+def _series(counts: Sequence[Count], lines: Mapping[str, Callable[[Count], float | None]]) -> str:
     """Return what a chart is drawn from, as JSON."""
     return json.dumps(
         {
@@ -205,6 +220,18 @@ def _series(counts: Sequence[Count], lines: dict[str, Callable[[Count], int]]) -
             "series": [[line(count) for count in counts] for line in lines.values()],
         }
     )
+
+
+def _reached(find: Callable[[Count], Mapping[float, int]], share: float) -> Callable[[Count], float | None]:
+    def reached(count: Count) -> float | None:
+        found = _upto(find(count), share)
+        return meters.ACKS.bounds[-1] if found == math.inf else found  # as far as a chart goes
+
+    return reached
+
+
+def _times(count: Count) -> Mapping[float, int]:
+    return count.times
 
 
 def _events(count: Count) -> int:

@@ -13,7 +13,7 @@ import httpx
 from ..errors import ConfigError, ProviderError, ReceiverError, Unavailable, UnknownEndpoint
 from ..settings import Settings
 from ..sources import Registered, WebhookClient, WebhookSource
-from ..store import Endpoint, Store
+from ..store import Endpoint, Secret, Store
 from ..vault import Vault
 from . import report
 from .ownership import Ours, check_url, same_url, tag, tagged
@@ -120,13 +120,20 @@ class Registrar:
     def _need_vault(self) -> None:
         self._vault.seal("")  # raises without a key, before a secret is made that could not be kept
 
+    def _opens(self, secret: Secret) -> bool:
+        """Whether a stored secret is of use. Without a key that is as good as it can be told."""
+        try:
+            return not self._vault or self._vault.fits(secret.sealed)
+        except ConfigError:  # it is no key at all
+            return True
+
     async def _ours(self) -> Ours:
         rows = await self._store.live(self._source.name)
         secrets = await self._store.secrets(self._source.name, now=self._clock())
         own = self._own_url()
         return Ours(
             endpoints={row.id: row for row in rows},
-            secrets=frozenset((secret.endpoint_id, secret.last4) for secret in secrets),
+            secrets=frozenset((secret.endpoint_id, secret.last4) for secret in secrets if self._opens(secret)),
             urls=(*(row.url for row in rows), *([own] if own else [])),
         )
 
@@ -195,6 +202,9 @@ class Registrar:
         return failed
 
     async def _retire(self, id: str, overlap: float) -> None:
+        mine = [one for one in await self._store.secrets(self._source.name) if one.endpoint_id == id]
+        if not all(map(self._opens, mine)):
+            overlap = 0  # nothing can be verified by it, and no receiver starts with it
         await self._store.retire(self._source.name, id, now=self._clock(), overlap=overlap)
 
 

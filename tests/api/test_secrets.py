@@ -45,6 +45,12 @@ async def test_a_secret_is_stored_sealed_once_listed_and_retired_and_never_told(
     assert not any(word in answer.text for answer in answers for word in (SECRET, kept.sealed, "aB7cD2eF9gH4"))
 
 
+async def test_one_that_no_key_opens_any_more_is_in_nobodys_way(client, ledger):
+    sealed = Vault([new_key()]).seal(SECRET)
+    await ledger.endpoints.add_secret("mux", sealed=sealed, last4="B3zY", valid_from=1.0)
+    assert (await client.post("/secrets", json={"source": "mux", "secret": SECRET})).json()["did"] == "stored"
+
+
 async def test_times_are_kept_and_one_that_ends_before_it_begins_is_refused(client):
     now = time.time()
     later = {"source": "mux", "secret": SECRET, "valid_from": now + 60, "valid_until": now + 90}

@@ -47,6 +47,8 @@ async def write(url: str, now: float, *, files: Path, sealed: str) -> None:
             past.now += STEP
         past.now = now
         await day.end()
+    while await store.tally.add_up():
+        pass
     await store.close()
 
 

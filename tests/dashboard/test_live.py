@@ -105,17 +105,20 @@ async def test_a_viewer_is_told_only_what_it_chose(feed, shelf):
     await other.aclose()
 
 
-async def test_the_rest_after_a_look_grows_with_what_the_look_cost(feed, shelf, monkeypatch):
+async def test_the_rest_after_a_look_grows_with_what_the_look_cost_but_for_the_first(feed, shelf, monkeypatch):
     monkeypatch.setattr(live, "REST", 50.0)
-    rests = []
+    rests, rested = [], asyncio.Event()
 
     async def sleep(seconds, sleep=asyncio.sleep):
-        rests.append(seconds)
+        if seconds:
+            rests.append(seconds)
+        if len(rests) == 2:
+            rested.set()
         await sleep(0)
 
     async def slow(ids):
-        began = time.monotonic()
-        while time.monotonic() - began < 0.01:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.01:
             pass
         return []
 
@@ -123,10 +126,40 @@ async def test_the_rest_after_a_look_grows_with_what_the_look_cost(feed, shelf, 
     topic = live.Topic(slow)
     viewer = live._Viewer(chosen={}, session="s")
     topic.join(viewer)
-    while not rests:
-        await asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.001)
+    await rested.wait()
     topic.leave(viewer)
-    assert rests[0] >= 0.5
+    assert rests[0] == live.TICK
+    assert rests[1] >= 0.5
+
+
+async def test_what_others_do_while_a_look_waits_is_none_of_its_cost():
+    async def waits(signal):
+        await signal.wait()
+
+    signal = asyncio.Event()
+    looking = live._Timed(waits(signal))
+    task = asyncio.ensure_future(looking)
+    await asyncio.sleep(0)
+    began = time.thread_time()
+    while time.thread_time() - began < 0.05:
+        pass
+    signal.set()
+    await task
+    assert looking.spent < 0.05
+
+
+async def test_a_look_may_fail_or_be_given_up():
+    async def fails():
+        await asyncio.sleep(0)
+        raise Unavailable("gone")
+
+    with pytest.raises(Unavailable):
+        await live._Timed(fails())
+    given_up = asyncio.ensure_future(live._Timed(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
 
 
 async def test_what_is_watched_ends_with_its_session_or_with_the_receiver(feed, shelf, monkeypatch):

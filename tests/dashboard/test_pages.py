@@ -1,6 +1,8 @@
 """What the pages show, and what their buttons do."""
 
 import dataclasses
+import html
+import json
 import re
 import time
 from pathlib import Path
@@ -195,6 +197,27 @@ async def test_the_overview_says_what_needs_a_look_and_where(shown, ledger, tmp_
     assert "1 run of publish failed." in page
     assert "1 delivery was refused in the last hour." in page
     assert "data-series" in page
+
+
+async def test_the_overview_shows_over_time_how_long_it_takes(shown, ledger, tmp_path, monkeypatch):
+    spread = meters.Spread("test_of_the_overview", "", "source", bounds=(0.01, 0.1, 1.0))
+    meters.ALL.remove(spread)
+    past = meters.Past(spread)
+    past.look(time.time())
+    for value in [0.05] * 90 + [70.0] * 10:  # longer than any bound, and than JSON knows
+        spread.add(value, "videogen")
+    monkeypatch.setattr(meters, "PAST_ACKS", past)
+    await fill(ledger, tmp_path / "files", at=time.time())
+    async with ledger.database.write() as connection:  # as a worker will have done by then
+        minute = int(time.time() // 60 * 60)
+        row = {"step": 60, "at": minute, "what": "done", "handler": "download", "upto": 0.2, "number": 3}
+        await connection.execute(insert(tables.counts), [row])
+        await connection.execute(insert(tables.beats), [{"part": "tally", "seen_at": minute + 60}])
+    text = html.unescape((await shown.get("/?span=1h")).text)
+    [told] = [json.loads(one) for one in re.findall(r'data-series="({.*?})"', text) if "Acknowledgements" in one]
+    assert told["names"] == ["Acknowledgements, 50 %", "Acknowledgements, 95 %", "Handlers, 50 %", "Handlers, 95 %"]
+    assert [[one for one in line if one is not None] for line in told["series"]] == [[0.1], [10], [0.2], [0.2]]
+    assert "≤ 200 ms" in text
 
 
 async def test_an_alarm_that_is_on_stands_first_and_leads_to_where_to_look(shown, ledger, tmp_path):

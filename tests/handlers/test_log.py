@@ -14,18 +14,16 @@ Make = Callable[..., Any]
 URL = "https://storage.example/file?X-Signature=hush"
 
 
-async def test_each_event_is_one_line_with_its_ids(event: Make, context: Make) -> None:
+async def test_each_event_is_one_line(event: Make, context: Make) -> None:
     with capture_logs() as lines:
         await log(event(Output(id="file_1"), road="poll"), context(log=structlog.get_logger()))
     assert lines == [
         {
             "event": "event",
             "log_level": "info",
-            "id": "evt_1",
             "source": "videogen",
             "type": "tool_execution.succeeded",
             "kind": "job.succeeded",
-            "job": "vg_tool_1",
             "tool": "GENERATE_VIDEO_CLIP",
             "road": "poll",
             "outputs": 1,

@@ -112,6 +112,12 @@
       if (step >= 86400) return `${pad(date.getUTCMonth() + 1)}-${pad(date.getUTCDate())}`;
       return `${pad(date.getUTCHours())}:${pad(date.getUTCMinutes())}`;
     };
+    const seconds = "seconds" in element.dataset;
+    const sayValue = (value) => {
+      if (value === null) return ""; // between those that are told, on a logarithmic axis
+      if (seconds) return value < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${value.toLocaleString("en")} s`;
+      return Number.isInteger(value) ? value.toLocaleString("en") : "";
+    };
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const plot = new uPlot({
       width: element.clientWidth,
@@ -120,14 +126,15 @@
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { show: false } },
-      scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      axes: [{ ...axis, size: 26, grid: { show: false }, values: (_, splits, _axis, _space, step) => splits.map((at) => say(at, step)) }, { ...axis, size: 48, values: (_, values) => values.map((value) => (Number.isInteger(value) ? value.toLocaleString("en") : "")) }],
+      scales: { y: seconds ? { distr: 3 } : { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
+      axes: [{ ...axis, size: 26, grid: { show: false }, values: (_, splits, _axis, _space, step) => splits.map((at) => say(at, step)) }, { ...axis, size: seconds ? 60 : 48, values: (_, values) => values.map(sayValue) }],
       series: [{}, ...names.map((name, index) => ({
         label: name,
         stroke: colour(`--chart-${index + 1}`),
         width: 2,
+        spanGaps: seconds,
         points: { show: false },
-        fill: index ? undefined : `color-mix(in srgb, ${colour("--chart-1")} 12%, transparent)`,
+        fill: index || seconds ? undefined : `color-mix(in srgb, ${colour("--chart-1")} 12%, transparent)`,
       }))],
     }, [at, ...series], element);
     return plot;
