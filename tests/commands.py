@@ -27,7 +27,10 @@ IMPORTED = (
 
 
 class Command:
-    """One of them, running, with what `subprocess.Popen` has: `errors` is where its errors go, if not to `output`."""
+    """One of them, running, with what `subprocess.Popen` has.
+
+    `errors` is where its errors go, if not to `output`; `first` is Python that it runs before anything else.
+    """
 
     def __init__(
         self,
@@ -37,10 +40,11 @@ class Command:
         *,
         output: Path,
         errors: Path | None = None,
+        first: str = "",
     ) -> None:
         told = (str(output), str(errors or output))
         self._process = _context().Process(
-            target=_run, args=(str(folder), list(arguments), dict(environment), *told), daemon=True
+            target=_run, args=(str(folder), list(arguments), dict(environment), *told, first), daemon=True
         )
         self._process.start()
         self.pid: int = self._process.pid
@@ -75,7 +79,7 @@ def _context() -> ForkServerContext:
     return context
 
 
-def _run(folder: str, arguments: list[str], environment: dict[str, str], output: str, errors: str) -> None:
+def _run(folder: str, arguments: list[str], environment: dict[str, str], output: str, errors: str, first: str) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -83,6 +87,7 @@ def _run(folder: str, arguments: list[str], environment: dict[str, str], output:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
         os.close(file)
+    exec(first, {})
     if arguments[0] == "register-webhook":
         from receiver.cli import register_webhook
 

@@ -56,12 +56,12 @@ def until(condition: Callable[[], object], what: str, *, patience: float = PATIE
 class Process:
     """A `receiver` command in a folder of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, first: str = "", **environment: str) -> None:
         # To measure coverage makes a process take twice as long to start; the demo's are measured.
         others = ("RECEIVER_", "COVERAGE_PROCESS")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         self.log = folder / f"{arguments[0]}.log"
-        self.process = Command(folder, arguments, inherited | environment, output=self.log)
+        self.process = Command(folder, arguments, inherited | environment, output=self.log, first=first)
 
     def end(self, how: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:

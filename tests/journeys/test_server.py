@@ -1,8 +1,6 @@
 """The processes as a platform runs them: started, stopped, killed."""
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -145,33 +143,19 @@ async def deadly(event, context):
 @pytest.mark.parametrize("part", ["writer", "keyring", "supervisor"])
 def test_a_part_that_dies_takes_the_process_down_with_an_error(tmp_path, part):
     broken = f"""
-import sys
 from receiver import keyring, supervisor, writer
-from receiver.cli import main
 
 async def die(self):
     raise RuntimeError("a bug in a part")
 
 {part}.{ {"writer": "Writer.run", "keyring": "Keyring.follow", "supervisor": "Supervisor.run"}[part] } = die
-sys.argv = ["receiver", "serve", "--port", "0"]
-main()
 """
-    environment = {
-        "RECEIVER_DATABASE_URL": f"sqlite:///{tmp_path / 'receiver.db'}",
-        "RECEIVER_HANDLERS": "handlers.log",
-    }
-    ended = subprocess.run(
-        [sys.executable, "-c", broken],
-        cwd=tmp_path,
-        env={"PATH": "", **environment},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert ended.returncode == 1, ended.stderr
-    assert "part_failed" in ended.stderr
-    assert "a bug in a part" in ended.stderr
+    url = f"sqlite:///{tmp_path / 'receiver.db'}"
+    environment = {"RECEIVER_DATABASE_URL": url, "RECEIVER_HANDLERS": "handlers.log"}
+    ended = Process(tmp_path, "serve", "--port", "0", first=broken, **environment)
+    assert ended.process.wait(PATIENCE) == 1
+    assert "part_failed" in ended.log.read_text()
+    assert "a bug in a part" in ended.log.read_text()
 
 
 def test_a_handler_file_that_does_not_import_stops_the_server_with_its_name(tmp_path):
