@@ -20,7 +20,7 @@ URGENT = 900
 LONG = 10_000
 
 #: Seconds for which the length of such a queue is remembered, and how many times longer at least than it took to count.
-FRESH, TIMES = 1.0, 20.0
+FRESH, TIMES = 3.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
