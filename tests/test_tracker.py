@@ -550,11 +550,11 @@ async def test_a_status_api_that_is_down_for_half_a_day_costs_no_job(store, trac
     await submitted(store, app, track, tracker)
     for source, _, _ in WISHES:
         getattr(app.state, source).faults.down = True
-    for _ in range(144):
-        clock.turn(300)
+    for _ in range(48):
+        clock.turn(900)
         await track(tracker)
     asked = {job.source: job.failures for job in await store.jobs.recent()}
-    assert all(10 < failures <= 144 for failures in asked.values())
+    assert all(10 < failures <= 48 for failures in asked.values())
     for source, _, _ in WISHES:
         getattr(app.state, source).faults.down = False
     clock.turn(400)

@@ -29,17 +29,19 @@ class AlarmCalls:
         ]
 
     async def _list(self, said: Said) -> Any:
+        since = said.query.since
         if said.query.state == "over":
-            return await self._over(cursor=said.query.cursor, limit=said.query.limit)
+            return await self._over(since=since, cursor=said.query.cursor, limit=said.query.limit)
         rows = [
             {name: getattr(alarm, name) for name in _NAMES} | {"state": "on", "resolved_at": None, "event_id": None}
             for alarm in await self._store.alarms.active()
+            if since is None or alarm.raised_at >= since
         ]
         return {"alarms": rows[: said.query.limit], "next": None}
 
-    async def _over(self, *, cursor: str | None, limit: int) -> Any:
+    async def _over(self, *, since: float | None, cursor: str | None, limit: int) -> Any:
         """Return those that are over: each left an event, which is all there is of it."""
-        meant = Filter(source=OURSELVES, type="alarm.resolved")
+        meant = Filter(source=OURSELVES, type="alarm.resolved", since=since)
         page = await self._store.events.page(meant, cursor=cursor, limit=limit)
         whole = await self._store.events.some([row["id"] for row in page.rows])
         return {"alarms": [_told(whole[row["id"]]) for row in page.rows if row["id"] in whole], "next": page.next}

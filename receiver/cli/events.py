@@ -79,7 +79,9 @@ async def list_events(
     """Find events, newest first. What no index finds is looked for from the newest to the oldest."""
     meant = _meant(source, job, type, kind, tool, since, until, text) | {"state": state}
     if following:
-        await follow([lambda: link.pages("/events", limit=limit, **meant)], COLUMNS, limit=limit, as_json=as_json)
+        early = meant.pop("since")
+        listing = [lambda late: link.pages("/events", limit=limit, since=late or early, **meant)]
+        await follow(listing, COLUMNS, limit=limit, as_json=as_json)
         return
     show(await link.rows("/events", limit=limit, **meant), COLUMNS, as_json=as_json, empty="No events.")
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -14,7 +15,11 @@ from .output import cell, console
 #: Seconds between two looks, and rows that are remembered as printed.
 LOOK, REMEMBERED = 1.0, 20_000
 
-Pages = Callable[[], AsyncIterator[list[dict[str, Any]]]]
+#: Seconds by which a clock elsewhere may be behind ours.
+LATE = 60.0
+
+#: A listing; of later looks since when rows are of interest, if they are found by their time.
+Pages = Callable[[float | None], AsyncIterator[list[dict[str, Any]]]]
 
 
 async def follow(
@@ -25,14 +30,15 @@ async def follow(
     A row is known, and put in order, by what it has under the names in `by`.
     """
     printed: OrderedDict[tuple[Any, ...], None] = OrderedDict()
+    since, few = None, limit
+    began = time.time()
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         while True:
-            first = not printed
-            new = [
-                row for pages in listings for row in await _unseen(pages(), printed, by, limit=limit if first else None)
-            ]
-            for row in sorted(new, key=lambda row: [row[name] for name in by])[-limit if first else 0 :]:
+            new = [row for pages in listings for row in await _unseen(pages(since), printed, by, limit=few)]
+            for row in sorted(new, key=lambda row: [row[name] for name in by])[-few:]:
                 _print(row, columns, as_json=as_json)
+            # What is rare would be looked for through the whole history, each second.
+            since, few = began - LATE, REMEMBERED
             await asyncio.sleep(LOOK)
 
 
@@ -41,14 +47,14 @@ async def _unseen(
     printed: OrderedDict[tuple[Any, ...], None],
     by: Sequence[str],
     *,
-    limit: int | None,
+    limit: int,
 ) -> list[dict[str, Any]]:
     """Return the rows that were not printed, down to a page with one that was."""
     found: list[dict[str, Any]] = []
     async for page in pages:
         new = [row for row in page if _mark(row, by) not in printed]
         found += new
-        if len(new) < len(page) or (limit is not None and len(found) >= limit) or len(found) >= REMEMBERED:
+        if len(new) < len(page) or len(found) >= limit:
             break
     for row in found:
         printed[_mark(row, by)] = None

@@ -94,7 +94,7 @@ async def list_jobs(
     """List the newest jobs; with --follow, every change among them."""
     meant = {"source": source, "tool": tool, "state": state}
     if following:
-        await follow([lambda: link.pages("/jobs", limit=limit, **meant)], COLUMNS, limit=limit, as_json=as_json)
+        await follow([lambda _since: link.pages("/jobs", limit=limit, **meant)], COLUMNS, limit=limit, as_json=as_json)
         return
     show(await link.rows("/jobs", limit=limit, **meant), COLUMNS, as_json=as_json, empty="No jobs.")
 

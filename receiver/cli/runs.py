@@ -34,7 +34,7 @@ async def list_runs(
     meant = {"handler": handler, "event_id": event}
     if following:
         states = (state,) if state else ("waiting", "running", "done", "failed")
-        listings = [lambda one=one: link.pages("/runs", state=one, limit=limit, **meant) for one in states]
+        listings = [lambda _since, one=one: link.pages("/runs", state=one, limit=limit, **meant) for one in states]
         await follow(listings, COLUMNS, limit=limit, as_json=as_json)
         return
     show(await link.rows("/runs", limit=limit, state=state, **meant), COLUMNS, as_json=as_json, empty="No runs.")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, literal_column, select, tuple_, update
 
 from ..ids import new_id
 from .tables import events, jobs
@@ -86,15 +86,8 @@ def hear(connection: Connection, news: Sequence[Mapping[str, Any]], now: float, 
     new = statement.excluded
     statement = statement.on_conflict_do_update(
         index_elements=["source", "job_id"],
-        set_={
-            **{name: new[name] for name in ("state", "ended_at", "event_id", "progress")},
-            "due_at": None,
-            "worker": None,
-            "lease_until": None,
-            "error": None,
-            "failures": 0,
-            "token": jobs.c.token + 1,
-        },
+        # Nothing but the new row's own values: with others beside, SQLAlchemy would send row by row.
+        set_={name: new[name] for name in _AFRESH} | {"token": jobs.c.token + literal_column("1")},
         where=jobs.c.ended_at.is_(None),
     ).returning(jobs.c.event_id)
     moved = set(connection.execute(statement, [_heard_row(event, now) for event in first.values()]).scalars())
@@ -146,5 +139,8 @@ def _heard_row(event: Mapping[str, Any], now: float) -> dict[str, Any]:
         "event_id": event["id"],
     }
 
+
+#: What a job has of the event that ends it, or has no more.
+_AFRESH = ("state", "ended_at", "event_id", "progress", "due_at", "worker", "lease_until", "error", "failures")
 
 _ON_ITS_WAY = ("sending", "uncertain")

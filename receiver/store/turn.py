@@ -12,17 +12,19 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
+    Text,
+    cast,
     exists,
     func,
     insert,
     not_,
     or_,
     select,
-    tuple_,
     update,
 )
 
 from ..ids import new_id
+from .among import among
 from .ledger import NewJob, enter, hear, held, with_metadata
 from .tables import attempts, events, pauses, runs
 from .text import storable
@@ -127,7 +129,7 @@ def _claim(connection: Connection, work: Work, mine: dict[str, Any]) -> list[Row
         return []
     statement = (
         update(runs)
-        .where(runs.c.id.in_(work.due), runs.c.state == "waiting")
+        .where(among(runs.c.id, work.due), runs.c.state == "waiting")
         .values(state="running", token=runs.c.token + 1, attempt=runs.c.attempt + 1, **mine)
     )
     return list((connection.execute(statement.returning(*_TAKEN))).mappings())
@@ -156,7 +158,7 @@ def _fan_out(
         statement = upsert(runs).on_conflict_do_nothing().returning(*_TAKEN, runs.c.state)
         rows = [row for row in (connection.execute(statement, made)).mappings() if row["state"] == "running"]
     if work.news:
-        seen = events.c.id.in_([event["id"] for event in work.news]) & (events.c.state == "waiting")
+        seen = among(events.c.id, [event["id"] for event in work.news]) & (events.c.state == "waiting")
         connection.execute(update(events).where(seen).values(state="dispatched"))
     return rows
 
@@ -165,7 +167,7 @@ def with_events(connection: Connection, taken: Sequence[RowMapping], work: Work)
     """Return the claimed runs with their events: what expires first, then what is due longest."""
     if not taken:
         return []
-    query = with_metadata().where(events.c.id.in_([row["event_id"] for row in taken]))
+    query = with_metadata().where(among(events.c.id, [row["event_id"] for row in taken]))
     found = {event["id"]: dict(event) for event in connection.execute(query).mappings()}
     return [
         Claimed(
@@ -185,10 +187,11 @@ def finish(connection: Connection, finished: Sequence[Finished], now: float) -> 
     """Record how attempts ended; return those that came too late, which are not recorded."""
     if not finished:
         return []
-    done = [(item.run.id, item.run.token) for item in finished if item.outcome == "done"]
+    done = [item.run for item in finished if item.outcome == "done"]
     ours = set()
     if done:  # the usual end: all in one statement, which the tokens guard
-        ended = update(runs).where(tuple_(runs.c.id, runs.c.token).in_(done), runs.c.state == "running")
+        claims = among(runs.c.id + ":" + cast(runs.c.token, Text), [f"{run.id}:{run.token}" for run in done])
+        ended = update(runs).where(among(runs.c.id, [run.id for run in done]), claims, runs.c.state == "running")
         values = {"state": "done", "finished_at": now, "lease_until": None, "error": None}
         ours = set((connection.execute(ended.values(values).returning(runs.c.id))).scalars())
     for item in finished:

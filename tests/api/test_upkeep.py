@@ -23,6 +23,8 @@ async def test_alarms_that_are_on_are_listed_and_so_are_those_that_are_over(clie
         ("sms", "on", None),
     ]
     assert len((await client.get("/alarms?limit=1")).json()["alarms"]) == 1
+    assert [row["about"] for row in (await client.get("/alarms?since=2.5")).json()["alarms"]] == ["sms"]
+    assert (await client.get("/alarms", params={"state": "over", "since": time.time() + 60})).json()["alarms"] == []
     [over] = (await client.get("/alarms?state=over")).json()["alarms"]
     assert {name: over[name] for name in body} == body
     assert abs(over["resolved_at"] - time.time()) < 60

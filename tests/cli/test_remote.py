@@ -210,6 +210,25 @@ def test_following_alarms_and_jobs_tells_each_change(run, monkeypatch):
     ] * 2
 
 
+async def test_what_is_rare_is_looked_for_through_the_whole_history_once(monkeypatch, capsys):
+    asked, looks = [], []
+
+    async def pages(since):
+        asked.append(since)
+        yield []
+
+    async def look(_seconds):
+        looks.append(1)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow.asyncio, "sleep", look)
+    began = time.time()
+    await follow.follow([pages], ("id",), limit=50, as_json=True)
+    assert asked[0] is None
+    assert [0 <= since - (began - follow.LATE) < 30 for since in asked[1:]] == [True, True]
+
+
 def test_hostile_text_is_one_row_of_a_table_and_as_it_is_in_json(run):
     stored(lambda store: add(store, type="=cmd|' /C calc'!A0\r\n[bold]\x1b[31m"))
     shown = run("events", "list").out

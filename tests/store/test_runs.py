@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy import Engine, event
 
 from receiver.store import Finished, Store
 
@@ -47,6 +48,27 @@ async def test_more_events_than_a_batch_are_fanned_out_turn_by_turn(store, arriv
     first, second = await turn(store, free={"log": 0}), await turn(store, free={"log": 0})
     assert (first.more, second.more) == (True, False)
     assert await store.runs.counts() == {"waiting": 250}
+
+
+async def test_a_turn_takes_as_many_statements_for_ninety_events_as_for_ten(store, arrival, clock):
+    asked = []
+
+    def note(*about):
+        asked.append(about[2])
+
+    async def statements(numbers):
+        await store.events.add([arrival(number) for number in numbers])
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            claimed = (await turn(store, free={"log": 100})).claimed
+            await turn(store, finished=[done(run, clock) for run in claimed])
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        assert len(claimed) == len(numbers)
+        taken, asked[:] = len(asked), []
+        return taken
+
+    assert await statements(range(10)) == await statements(range(100, 190))
 
 
 async def test_no_more_runs_are_claimed_than_there_is_room_for(store, arrival):

@@ -2,16 +2,17 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from .events import EventCursor
-from .words import Asked, Limit, Next
+from .words import Asked, Limit, Moment, Next
 
 
 class AlarmsQuery(Asked):
     """A page of alarms. All that are on fit on one."""
 
     state: Literal["on", "over"] = "on"
+    since: Moment | None = Field(None, description="Raised then or later; of those that are over, resolved.")
     cursor: EventCursor | None = None
     limit: Limit = 50
 
