@@ -1,4 +1,4 @@
-"""Bad deliveries that look for new ways through our code: atheris keeps what reached a line that nothing reached before.
+"""Bad deliveries that look for new ways through our code: atheris keeps what reached a line that nothing did before.
 
 In a process of its own, `python -m tests.faults.guided TIMES SEED`: it ends with what it found, and never returns.
 """
