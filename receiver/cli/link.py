@@ -16,6 +16,7 @@ import httpx
 import typer
 from pydantic import SecretStr
 
+from .. import logs
 from ..api import PREFIX, Api
 from ..config import read
 from ..errors import ConfigError, ReceiverError
@@ -133,6 +134,7 @@ async def opened(url: str | None, token: str | None, *, make: bool = False) -> A
             yield Link(client, is_here=False)
         return
     settings = load()
+    logs.configure(format=settings.log_format, level="error", secrets=settings.secrets)
     store = Store(settings.database_url)
     try:
         if make and store.database.is_sqlite:

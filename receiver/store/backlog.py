@@ -1,13 +1,11 @@
 """How much is left to do, over all processes. Partial indexes answer it: only what is counted costs."""
 
-import asyncio
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, func, select
 
 from .database import Database
 from .tables import alarms, events, jobs, pauses, runs
@@ -20,7 +18,7 @@ URGENT = 900
 LONG = 10_000
 
 #: Seconds for which the length of such a queue is remembered, and how many times longer at least than it took to count.
-FRESH, TIMES = 1.0, 20.0
+FRESH, TIMES = 3.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +41,18 @@ class Queue:
     def __init__(self) -> None:
         self._waiting: Mapping[str, tuple[int, float]] = {}
         self._stale_at = -math.inf
-        self._counting = asyncio.Lock()
 
-    async def waiting(self, connection: AsyncConnection) -> Mapping[str, tuple[int, float]]:
+    def waiting(self, connection: Connection) -> Mapping[str, tuple[int, float]]:
         """Return by handler how many runs wait, and when the first is due."""
-        async with self._counting:
-            began = time.monotonic()
-            if began >= self._stale_at:
-                query = select(runs.c.handler, func.count(), func.min(runs.c.due_at)).where(runs.c.state == "waiting")
-                found = await connection.execute(query.group_by(runs.c.handler))
-                self._waiting = {handler: (count, first) for handler, count, first in found}
-                ended = time.monotonic()
-                if sum(count for count, _ in self._waiting.values()) >= LONG:
-                    self._stale_at = ended + max(FRESH, TIMES * (ended - began))
-            return self._waiting
+        began = time.monotonic()
+        if began >= self._stale_at:
+            query = select(runs.c.handler, func.count(), func.min(runs.c.due_at)).where(runs.c.state == "waiting")
+            found = connection.execute(query.group_by(runs.c.handler))
+            self._waiting = {handler: (count, first) for handler, count, first in found}
+            ended = time.monotonic()
+            if sum(count for count, _ in self._waiting.values()) >= LONG:
+                self._stale_at = ended + max(FRESH, TIMES * (ended - began))
+        return self._waiting
 
 
 class Backlog:
@@ -68,31 +64,29 @@ class Backlog:
 
     async def left(self) -> Left:
         """Return what is left to do now. Raises Unavailable."""
+        return await self._database.looking(self._look)
+
+    def _look(self, connection: Connection) -> Left:
         oldest = select(events.c.received_at).where(events.c.state == "waiting").order_by(events.c.id).limit(1)
         running = select(func.count()).select_from(runs).where(runs.c.state == "running")
         open_jobs = select(jobs.c.source, jobs.c.state, func.count()).where(jobs.c.ended_at.is_(None))
         late = select(runs.c.handler, func.count()).where(runs.c.state != "done", runs.c.expires_at.is_not(None))
         recovered = select(events.c.source, func.count()).where(events.c.road == "reconcile")
-        async with self._database.read() as connection:
-            now = await self._database.now(connection)
-            received_at = (await connection.execute(oldest)).scalar()
-            due = await self._queue.waiting(connection)
-            paused = set((await connection.execute(select(pauses.c.handler))).scalars())
-            busy = (await connection.execute(running)).scalar_one()
-            unended = (await connection.execute(open_jobs.group_by(jobs.c.source, jobs.c.state))).all()
-            urgent = late.where(runs.c.expires_at.between(now - URGENT, now + URGENT)).group_by(runs.c.handler)
-            expiring = (await connection.execute(urgent)).all()
-            found = (await connection.execute(recovered.group_by(events.c.source))).all()
-            on = (await connection.execute(select(alarms.c.watch, alarms.c.about))).all()
+        now = self._database.time(connection)
+        received_at = connection.execute(oldest).scalar()
+        due = self._queue.waiting(connection)
+        paused = set(connection.execute(select(pauses.c.handler)).scalars())
+        urgent = late.where(runs.c.expires_at.between(now - URGENT, now + URGENT)).group_by(runs.c.handler)
+        unended = connection.execute(open_jobs.group_by(jobs.c.source, jobs.c.state))
         return Left(
             event_age=0.0 if received_at is None else max(0.0, now - received_at),
             waiting={
                 handler: (count, 0.0 if handler in paused else max(0.0, now - first))
                 for handler, (count, first) in due.items()
             },
-            running=busy,
+            running=connection.execute(running).scalar_one(),
             open_jobs={(source, state): count for source, state, count in unended},
-            expiring=dict(tuple(row) for row in expiring),
-            recovered={row.source: row[1] for row in found},
-            alarms=[(watch, about) for watch, about in on],
+            expiring=dict(tuple(row) for row in connection.execute(urgent)),
+            recovered={row.source: row[1] for row in connection.execute(recovered.group_by(events.c.source))},
+            alarms=[(watch, about) for watch, about in connection.execute(select(alarms.c.watch, alarms.c.about))],
         )

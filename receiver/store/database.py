@@ -37,6 +37,7 @@ class Database:
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
         self._clock = clock or (time.time if self.is_sqlite else None)
         self._thread = Thread(url) if self.is_sqlite else None
+        self._looks = Thread(url) if self.is_sqlite else None
         self._queue = WriterQueue(url.removeprefix("sqlite:///"), patience=TURN) if self.is_sqlite else None
 
     @asynccontextmanager
@@ -64,6 +65,13 @@ class Database:
         async with self.available():
             return await self._thread.run(work, write=False)
 
+    async def looking(self, work: Callable[[Connection], T]) -> T:
+        """The same for people who look: in another thread, so that no turn of a worker waits for it."""
+        if self._looks is None:
+            return await self.reading(work)
+        async with self.available():
+            return await self._looks.run(work, write=False)
+
     async def writing(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in one transaction, as in `write`. For work of many statements, as in `reading`."""
         if self._thread is None:
@@ -88,8 +96,9 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
-        if self._thread is not None:
-            await self._thread.close()
+        for thread in (self._thread, self._looks):
+            if thread is not None:
+                await thread.close()
         if self._queue is not None:
             self._queue.close()
 

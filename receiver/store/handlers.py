@@ -1,11 +1,11 @@
 """Handlers, as far as the store knows of them: what workers told, how many runs each has, and how they go."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from sqlalchemy import RowMapping, func, select, union
+from sqlalchemy import Connection, RowMapping, func, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..events import Event
@@ -88,40 +88,48 @@ class Handlers:
         `there` says whether a worker runs it now; `failed` counts up to COUNTED in all; `latency` has the
         percentiles of its successes among the last JUDGED_BY of all handlers, None without one.
         """
-        running = select(runs.c.handler, func.count()).where(runs.c.state == "running", runs.c.lease_until > 0)
-        running = running.group_by(runs.c.handler)
-        some = select(runs.c.handler).where(runs.c.state == "failed").order_by(runs.c.id.desc()).limit(COUNTED)
-        last = some.subquery()
-        failed = select(last.c.handler, func.count()).group_by(last.c.handler)
-        latest = select(attempts).order_by(attempts.c.id.desc()).limit(JUDGED_BY).subquery()
-        took = select(latest.c.handler, latest.c.finished_at - latest.c.started_at).where(latest.c.outcome == "done")
-        async with self._database.read() as connection:
-            now = await self._database.now(connection)
-            told = {row["name"]: row for row in (await connection.execute(select(handlers))).mappings()}
-            paused = {row[0]: row[1] for row in await connection.execute(_PAUSED)}
-            due = await self._queue.waiting(connection)
-            busy = {row[0]: row[1] for row in await connection.execute(running)}
-            lost = {row[0]: row[1] for row in await connection.execute(failed)}
-            seconds: dict[str, list[float]] = {}
-            for name, one in await connection.execute(took):
-                seconds.setdefault(name, []).append(one)
-        here = {one.name: one for one in also}
-        return [
-            {
-                "name": name,
-                **(_told(told.get(name), now) if name in told or name not in here else _untold(here[name])),
-                "paused_at": paused.get(name),
-                "waiting": due.get(name, (0, 0))[0],
-                "overdue": max(0.0, now - due[name][1]) if name in due else 0.0,
-                "running": busy.get(name, 0),
-                "failed": lost.get(name, 0),
-                "latency": percentiles(seconds.get(name, [])),
-            }
-            for name in sorted({*told, *here, *paused, *due, *busy, *lost})
-        ]
+
+        def look(connection: Connection) -> Any:
+            now, due = self._database.time(connection), self._queue.waiting(connection)
+            return _listed(connection, now=now, due=due, also=also)
+
+        found: list[dict[str, Any]] = await self._database.looking(look)
+        return found
 
 
 _PAUSED = select(pauses.c.handler, pauses.c.paused_at)
+
+
+def _listed(
+    connection: Connection, *, now: float, due: Mapping[str, tuple[int, float]], also: Sequence[Reported]
+) -> list[dict[str, Any]]:
+    running = select(runs.c.handler, func.count()).where(runs.c.state == "running", runs.c.lease_until > 0)
+    some = select(runs.c.handler).where(runs.c.state == "failed").order_by(runs.c.id.desc()).limit(COUNTED)
+    last = some.subquery()
+    failed = select(last.c.handler, func.count()).group_by(last.c.handler)
+    latest = select(attempts).order_by(attempts.c.id.desc()).limit(JUDGED_BY).subquery()
+    took = select(latest.c.handler, latest.c.finished_at - latest.c.started_at).where(latest.c.outcome == "done")
+    told = {row["name"]: row for row in connection.execute(select(handlers)).mappings()}
+    paused = {row[0]: row[1] for row in connection.execute(_PAUSED)}
+    busy = {row[0]: row[1] for row in connection.execute(running.group_by(runs.c.handler))}
+    lost = {row[0]: row[1] for row in connection.execute(failed)}
+    seconds: dict[str, list[float]] = {}
+    for name, one in connection.execute(took):
+        seconds.setdefault(name, []).append(one)
+    here = {one.name: one for one in also}
+    return [
+        {
+            "name": name,
+            **(_told(told.get(name), now) if name in told or name not in here else _untold(here[name])),
+            "paused_at": paused.get(name),
+            "waiting": due.get(name, (0, 0))[0],
+            "overdue": max(0.0, now - due[name][1]) if name in due else 0.0,
+            "running": busy.get(name, 0),
+            "failed": lost.get(name, 0),
+            "latency": percentiles(seconds.get(name, [])),
+        }
+        for name in sorted({*told, *here, *paused, *due, *busy, *lost})
+    ]
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float] | None:

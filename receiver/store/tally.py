@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, and_, case, delete, func, insert, literal, select, union_all
+from sqlalchemy import CompoundSelect, Connection, Select, and_, case, delete, func, insert, literal, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import first_id
 from .database import Database
@@ -82,19 +81,20 @@ class Tally:
         what is older is missing.
         """
         until = time.monotonic() + patience
-        async with self._database.read() as connection:
-            now = await self._database.now(connection)
-            first, last = int(since // step * step), int(now // step * step)
-            found = {at: Count(at=at) for at in range(first, last + 1, int(step))}
-            added_up = await _added_up(connection) or first
-            if added_up > first:
-                await _read(connection, found, first=first, until=added_up, step=int(step))
-            left = [(at, max(at, added_up), at + step) for at in reversed(found) if at + step > added_up]
-            for begin in range(0, len(left), AT_ONCE):
-                if begin and time.monotonic() > until:
-                    return [count for at, count in found.items() if at >= left[begin - 1][0]]
-                for at, row in await _counted(connection, left[begin : begin + AT_ONCE], _tried):
-                    found[at].add(*row)
+        return await self._database.looking(lambda connection: self._over(connection, since, int(step), until))
+
+    def _over(self, connection: Connection, since: float, step: int, until: float) -> list[Count]:
+        first, last = int(since // step * step), int(self._database.time(connection) // step * step)
+        found = {at: Count(at=at) for at in range(first, last + 1, step)}
+        added_up = _added_up(connection) or first
+        if added_up > first:
+            _read(connection, found, first=first, until=added_up, step=step)
+        left = [(at, max(at, added_up), at + step) for at in reversed(found) if at + step > added_up]
+        for begin in range(0, len(left), AT_ONCE):
+            if begin and time.monotonic() > until:
+                return [count for at, count in found.items() if at >= left[begin - 1][0]]
+            for at, row in _counted(connection, left[begin : begin + AT_ONCE], _tried):
+                found[at].add(*row)
         return list(found.values())
 
     async def add_up(self) -> bool:
@@ -102,59 +102,65 @@ class Tally:
 
         Any number of processes may do this. What gets an id of the past later than SETTLED is not counted.
         """
-        async with self._database.read() as connection:
-            now = await self._database.now(connection)
-            settled = int((now - SETTLED) // MINUTE * MINUTE)
-            begin = await _added_up(connection) or await _beginning(connection, settled)
-            end = min(settled, begin + AT_ONCE * MINUTE)
-            if end <= begin:
-                return False
-            rows = await _counted(connection, [(at, at, at + MINUTE) for at in range(begin, end, MINUTE)], _tried_for)
+        settled, begin, end, rows = await self._database.looking(self._settled)
+        if end <= begin:
+            return False
         mine = self._insert(beats).values(part=_PART, seen_at=end)
         still = beats.c.seen_at == begin  # else another process has added this up meanwhile
         mine = mine.on_conflict_do_update(index_elements=["part"], set_={"seen_at": end}, where=still)
-        async with self._database.write() as connection:
-            if (await connection.execute(mine)).rowcount == 1:
-                await _keep(connection, rows, begin=begin, end=end)
+
+        def keep(connection: Connection) -> None:
+            if connection.execute(mine).rowcount == 1:
+                _keep(connection, rows, begin=begin, end=end)
+
+        await self._database.writing(keep)
         return end < settled
 
+    def _settled(self, connection: Connection) -> tuple[int, int, int, list[tuple[int, _Row]]]:
+        """Return up to when it is over, and of the next minutes to add up the begin, the end, and what happened."""
+        settled = int((self._database.time(connection) - SETTLED) // MINUTE * MINUTE)
+        begin = _added_up(connection) or _beginning(connection, settled)
+        end = min(settled, begin + AT_ONCE * MINUTE)
+        spans = [(at, at, at + MINUTE) for at in range(begin, end, MINUTE)]
+        return settled, begin, end, _counted(connection, spans, _tried_for) if spans else []
 
-async def _added_up(connection: AsyncConnection) -> int | None:
+
+def _added_up(connection: Connection) -> int | None:
     """Return up to when everything is added up, None if nothing is."""
-    found = await connection.execute(select(beats.c.seen_at).where(beats.c.part == _PART))
+    found = connection.execute(select(beats.c.seen_at).where(beats.c.part == _PART))
     moment = found.scalar_one_or_none()
     return None if moment is None else int(moment)
 
 
-async def _beginning(connection: AsyncConnection, settled: int) -> int:
+def _beginning(connection: Connection, settled: int) -> int:
     """Return the first minute in which something happened, or since when counts are kept."""
     oldest = (
         select(events.c.received_at).order_by(events.c.id).limit(1),
         select(func.min(deliveries.c.received_at)),
         select(func.min(attempts.c.finished_at)),
     )
-    moments = [(await connection.execute(query)).scalar() for query in oldest]
+    moments = [connection.execute(query).scalar() for query in oldest]
     first = min([settled, *(moment for moment in moments if moment is not None)])
     return int(max(first, settled - KEPT[LONG]) // MINUTE * MINUTE)
 
 
-async def _keep(connection: AsyncConnection, rows: Iterable[tuple[int, _Row]], *, begin: int, end: int) -> None:
+def _keep(connection: Connection, rows: Iterable[tuple[int, _Row]], *, begin: int, end: int) -> None:
     values = [
         {"step": MINUTE, "at": at, "what": what, "handler": handler, "upto": upto, "number": number}
         for at, (what, handler, upto, number) in rows
     ]
     if values:
-        await connection.execute(insert(counts), values)
+        connection.execute(insert(counts), values)
     for at in range(begin // LONG * LONG, end // LONG * LONG, LONG):
         of = (counts.c.what, counts.c.handler, counts.c.upto)
         minutes = and_(counts.c.step == MINUTE, counts.c.at >= at, counts.c.at < at + LONG)
         sums = select(literal(LONG), literal(at), *of, func.sum(counts.c.number)).where(minutes).group_by(*of)
-        await connection.execute(insert(counts).from_select(["step", "at", "what", "handler", "upto", "number"], sums))
+        connection.execute(insert(counts).from_select(["step", "at", "what", "handler", "upto", "number"], sums))
     for step, seconds in KEPT.items():
-        await connection.execute(delete(counts).where(counts.c.step == step, counts.c.at < end - seconds))
+        connection.execute(delete(counts).where(counts.c.step == step, counts.c.at < end - seconds))
 
 
-async def _read(connection: AsyncConnection, found: dict[int, Count], *, first: int, until: int, step: int) -> None:
+def _read(connection: Connection, found: dict[int, Count], *, first: int, until: int, step: int) -> None:
     """Add to what was found what is added up: from long spans where they fit, then from minutes."""
     middle = max(first, until // LONG * LONG) if step % LONG == 0 else first
     at = counts.c.at - counts.c.at % step
@@ -163,12 +169,12 @@ async def _read(connection: AsyncConnection, found: dict[int, Count], *, first: 
         if begin < end:
             within = (counts.c.step == length, counts.c.at >= begin, counts.c.at < end)
             query = select(at.label("span"), *of, func.sum(counts.c.number)).where(*within).group_by("span", *of)
-            for span, what, handler, upto, number in await connection.execute(query):
+            for span, what, handler, upto, number in connection.execute(query):
                 found[span].add(what, handler, upto, int(number))
 
 
-async def _counted(
-    connection: AsyncConnection,
+def _counted(
+    connection: Connection,
     spans: Sequence[tuple[int, float, float]],
     tried: Callable[[float, float], _Query],
 ) -> list[tuple[int, _Row]]:
@@ -179,7 +185,7 @@ async def _counted(
 
     found: list[tuple[int, _Row]] = []
     for query in (_stored, _others, tried):
-        for what, handler, upto, number, at in await connection.execute(all_spans(query)):
+        for what, handler, upto, number, at in connection.execute(all_spans(query)):
             if number:
                 found.append((at, (what, handler, upto, int(number))))
     return found

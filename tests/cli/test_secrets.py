@@ -9,6 +9,7 @@ import time
 
 import httpx
 import pytest
+import structlog
 
 from receiver import Signer
 from receiver.app import Door
@@ -101,6 +102,17 @@ def test_what_cannot_work_is_told_and_not_stored_and_not_shown(run, add, source,
 def test_a_secret_that_is_not_there_cannot_be_retired(run, add):
     ended = run("secrets", "retire", "sec_0")
     assert (ended.code, "no stored secret has this id: see `receiver secrets list`" in ended.err) == (1, True)
+
+
+def test_a_mistake_of_ours_shows_no_secret(run, add, monkeypatch):
+    async def mistake(*_arguments, **_more):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr("receiver.store.endpoints.Endpoints.add_secret", mistake)
+    structlog.reset_defaults()  # as in a process of its own: tracebacks with the values of variables
+    ended = add("mux", SECRET)
+    assert (ended.code, "a mistake of ours" in ended.err, ended.out) == (1, True, "")
+    assert SECRET not in ended.err
 
 
 def test_without_a_key_to_seal_with_nothing_is_stored(run, add, monkeypatch):

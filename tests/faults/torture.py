@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import clocks, cuts, disks, freezes, fuzz, kills, misbehaviour, outages, restarts, small_disk, syncs
+from . import clocks, cuts, disks, freezes, fuzz, guided, kills, misbehaviour, outages, restarts, small_disk, syncs
 from .databases import Postgres
 from .handlers import EFFECT, MISBEHAVING
 from .outcome import Outcome, together
@@ -56,6 +56,9 @@ class Torture:
     def requests(self) -> Iterator[Outcome]:
         yield fuzz.inside(self.folder / "requests", seed=self.seed, times=self.times(1_000_000))
 
+    def guided(self) -> Iterator[Outcome]:
+        yield guided.deliveries(self.folder / "guided", seed=self.seed, times=self.times(1_000_000))
+
     def syncs(self) -> Iterator[Outcome]:
         if why := syncs.traceable():
             yield Outcome(fault="killed in its N-th sync", engine="SQLite", times=0, note=why)
@@ -99,5 +102,6 @@ FAULTS: dict[str, Callable[[Torture], Iterator[Outcome]]] = {
     "restarts": lambda torture: torture.both(restarts.rolling, 20),
     "starts": lambda torture: torture.sqlite(restarts.at_once, 8),
     "requests": Torture.requests,
+    "guided": Torture.guided,
     "bytes": lambda torture: torture.sqlite(fuzz.on_the_wire, 20_000),
 }

@@ -79,17 +79,15 @@ async def test_nothing_is_added_up_twice_nor_before_it_is_over(store, clock, ref
     async with store.database.read() as connection:
         assert (await connection.execute(select(counts))).all() == []
     clock.turn(60)
-    counted, other = tally._counted, iter([True, False])
+    writing = store.database.writing
 
-    async def slowly(*args):
-        found = await counted(*args)
-        if next(other):
-            await store.tally.add_up()  # another worker is quicker
-        return found
+    async def late(work):
+        monkeypatch.undo()
+        await store.tally.add_up()  # another worker is quicker
+        return await writing(work)
 
-    monkeypatch.setattr(tally, "_counted", slowly)
+    monkeypatch.setattr(store.database, "writing", late)
     await store.tally.add_up()
-    monkeypatch.undo()
     await add_up(store)
     assert [one.refused for one in await store.tally.over(since=then, step=60)] == [1, 0, 0]
 
