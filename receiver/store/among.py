@@ -1,50 +1,16 @@
-"""`column IN (…)` as one and the same statement, however many values there are.
+"""`column IN (…)`, as each engine takes it best."""
 
-SQLAlchemy writes out each value, so that every number of them is another text to make, to parse and to plan.
-"""
-
-import json
 from collections.abc import Collection
-from typing import Any
 
-from sqlalchemy import ARRAY, Boolean, ColumnElement, Dialect, Text, bindparam
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy import ARRAY, ColumnElement, Connection, Text, any_, bindparam
 
 
-def among(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
-    """Return whether the column is one of these texts."""
-    return _Among(column, bindparam(None, list(values), type_=_Texts()))
+def among(connection: Connection, column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
+    """Return whether the column is one of these texts.
 
-
-class _Texts(TypeDecorator[list[str]]):
-    """Texts in one parameter: an array on PostgreSQL, JSON on SQLite."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else ARRAY(Text()))
-
-    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> Any:
-        return json.dumps(value) if dialect.name == "sqlite" else value
-
-
-class _Among(FunctionElement[bool]):
-    name = "among"
-    type = Boolean()
-    inherit_cache = True
-
-
-@compiles(_Among, "sqlite")
-def _sqlite(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - two compiled clauses
-
-
-@compiles(_Among, "postgresql")
-def _postgresql(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY ({values})"
+    PostgreSQL is given them as one array, so that a statement is the same text for any number of them, parsed and
+    planned once. SQLite has no arrays: a table made of JSON costs it more than a text that is made anew.
+    """
+    if connection.dialect.name == "sqlite":
+        return column.in_(values)
+    return column == any_(bindparam(None, list(values), type_=ARRAY(Text())))

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .among import among
 from .database import Database
 from .page import PATIENCE, Looking, Page
 from .tables import attempts, events, pauses, runs, steps
@@ -87,7 +86,7 @@ class Runs:
         """
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            mine = among(runs.c.id, [run.id for run in held]) & (runs.c.worker == worker) & (runs.c.state == "running")
+            mine = runs.c.id.in_([run.id for run in held]) & (runs.c.worker == worker) & (runs.c.state == "running")
             alive = mine & (runs.c.lease_until >= now)
             await connection.execute(update(runs).where(alive).values(lease_until=now + lease))
 

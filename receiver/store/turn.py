@@ -129,7 +129,7 @@ def _claim(connection: Connection, work: Work, mine: dict[str, Any]) -> list[Row
         return []
     statement = (
         update(runs)
-        .where(among(runs.c.id, work.due), runs.c.state == "waiting")
+        .where(among(connection, runs.c.id, work.due), runs.c.state == "waiting")
         .values(state="running", token=runs.c.token + 1, attempt=runs.c.attempt + 1, **mine)
     )
     return list((connection.execute(statement.returning(*_TAKEN))).mappings())
@@ -158,7 +158,7 @@ def _fan_out(
         statement = upsert(runs).on_conflict_do_nothing().returning(*_TAKEN, runs.c.state)
         rows = [row for row in (connection.execute(statement, made)).mappings() if row["state"] == "running"]
     if work.news:
-        seen = among(events.c.id, [event["id"] for event in work.news]) & (events.c.state == "waiting")
+        seen = among(connection, events.c.id, [event["id"] for event in work.news]) & (events.c.state == "waiting")
         connection.execute(update(events).where(seen).values(state="dispatched"))
     return rows
 
@@ -167,7 +167,7 @@ def with_events(connection: Connection, taken: Sequence[RowMapping], work: Work)
     """Return the claimed runs with their events: what expires first, then what is due longest."""
     if not taken:
         return []
-    query = with_metadata().where(among(events.c.id, [row["event_id"] for row in taken]))
+    query = with_metadata().where(among(connection, events.c.id, [row["event_id"] for row in taken]))
     found = {event["id"]: dict(event) for event in connection.execute(query).mappings()}
     return [
         Claimed(
@@ -190,8 +190,10 @@ def finish(connection: Connection, finished: Sequence[Finished], now: float) -> 
     done = [item.run for item in finished if item.outcome == "done"]
     ours = set()
     if done:  # the usual end: all in one statement, which the tokens guard
-        claims = among(runs.c.id + ":" + cast(runs.c.token, Text), [f"{run.id}:{run.token}" for run in done])
-        ended = update(runs).where(among(runs.c.id, [run.id for run in done]), claims, runs.c.state == "running")
+        ids, claims = [run.id for run in done], [f"{run.id}:{run.token}" for run in done]
+        claim = runs.c.id + ":" + cast(runs.c.token, Text)
+        held = among(connection, runs.c.id, ids) & among(connection, claim, claims) & (runs.c.state == "running")
+        ended = update(runs).where(held)
         values = {"state": "done", "finished_at": now, "lease_until": None, "error": None}
         ours = set((connection.execute(ended.values(values).returning(runs.c.id))).scalars())
     for item in finished:
