@@ -6,7 +6,14 @@ from .deliveries import body
 from .history import Stored, Watch, judge
 
 SENT = {"message": "msg_1", "number": 1, "at": 1.0, "status": 200, "told": {"event": "evt_1", "status": "stored"}}
-EVENT = {"id": "evt_1", "state": "dispatched", "message_id": "msg_1", "received_at": 1.0, "body": body(1)}
+EVENT = {
+    "id": "evt_1",
+    "source": "videogen",
+    "state": "dispatched",
+    "message_id": "msg_1",
+    "received_at": 1.0,
+    "body": body(1),
+}
 RUN = {"id": "run_1", "event_id": "evt_1", "handler": "effect", "state": "done", "due_at": 1.0}
 STEP = {"run_id": "run_1", "key": "effect", "done_at": 3.0}
 START = {"what": "start", "event": "evt_1", "at": 2.0}
@@ -32,6 +39,7 @@ def history(
     [
         {},
         {"sent": [SENT | {"status": None}]},
+        {"sent": [], "event": {"source": "receiver", "message_id": None, "body": b"an alarm of ours"}},
         {"sent": [SENT | {"status": 503, "retry_after": "2"}, SENT | {"told": {"event": "evt_1"}}]},
         {"attempts": ["lost", "retry", "done"]},
         {"run": {"state": "waiting", "due_at": NOW + 1}, "attempts": ["retry"]},
