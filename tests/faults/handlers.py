@@ -125,7 +125,7 @@ async def eats_memory(event, context):
 async def leaves(event, context):
     raise SystemExit("I leave")
 
-@handler("*", tool="RETURNS_JUNK", retries=1, timeout=0.3)
+@handler("*", tool="RETURNS_JUNK", retries=50, timeout=5)
 async def returns_junk(event, context):
     return {"not": object()}
 

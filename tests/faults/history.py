@@ -160,6 +160,8 @@ def _handled(there: Stored, effects: Sequence[Row]) -> Iterator[str]:
     for row in effects:
         if row["event"] not in there.events:
             yield f"{row['event']} was handled and is not stored"
+        elif there.events[row["event"]]["source"] == OURSELVES:
+            pass  # by a worker's clock, which may be what the fault is about
         elif row["at"] < there.events[row["event"]]["received_at"]:
             yield f"{row['event']} was handled before it was received"
 
