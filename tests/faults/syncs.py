@@ -20,9 +20,7 @@ def traceable() -> str:
     strace = shutil.which("strace")
     if strace is None:
         return "strace is not installed"
-    tried = subprocess.run(
-        [strace, "-f", "-qq", "-e", f"trace={SYNCS}", "true"], capture_output=True, check=False
-    )
+    tried = subprocess.run([strace, "-f", "-qq", "-e", f"trace={SYNCS}", "true"], capture_output=True, check=False)
     return "" if tried.returncode == 0 else f"strace may not trace here: {tried.stderr.decode().strip()[:80]}"
 
 
