@@ -14,7 +14,8 @@ from .history import Verdict
 from .outcome import Outcome
 from .rig import Rig
 
-SIZE = "16m"
+#: Room for the database and 32 MB that SQLite writes ahead of it: else the disk would stay full.
+SIZE = "64m"
 
 
 def outcome(folder: Path, *, seed: int, times: int) -> Outcome:
