@@ -25,8 +25,8 @@ from .rig import Rig
 #: What a bad request may be answered. 503 is for trouble of ours, and there is none here.
 ANSWERS = {200, 401, 408, 413, 415}
 
-#: On the wire there is also what is no HTTP, no path of ours, or no end.
-WIRE_ANSWERS = ANSWERS | {0, 400, 404, 405, 431}
+#: On the wire there is also what is no HTTP, no path of ours, or no end; other paths lead people to the sign-in.
+WIRE_ANSWERS = ANSWERS | {0, 303, 400, 404, 405, 431}
 
 #: Longest body taken here, bytes: mangled ones are to be on both sides of it.
 MAX_BODY = 16_384
