@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
-from ..endpoints import Change, Registrar, check_url
+from ..endpoints import Registrar, check_url
 from ..errors import (
     AddressRefused,
     BadParameters,
@@ -104,7 +104,7 @@ class EndpointCalls:
         except ConfigError as error:
             raise BadParameters(str(error)) from None
         async with self._registrar(source) as registrar:
-            return _told(await registrar.register(body.url, body.events or source.events, force=body.force))
+            return asdict(await registrar.register(body.url, body.events or source.events, force=body.force))
 
     async def _check(self, said: Said) -> Any:
         source = self._source(said.body.source)
@@ -118,11 +118,11 @@ class EndpointCalls:
 
     async def _rotate(self, said: Said) -> Any:
         async with self._registrar(self._source(said.body.source)) as registrar:
-            return _told(await registrar.rotate(said.id))
+            return asdict(await registrar.rotate(said.id))
 
     async def _delete(self, said: Said) -> Any:
         async with self._registrar(self._source(said.body.source)) as registrar:
-            return _told(await registrar.delete(said.id, force=said.body.force))
+            return asdict(await registrar.delete(said.id, force=said.body.force))
 
     def _source(self, name: str) -> WebhookSource:
         if name in BY_HAND:
@@ -163,7 +163,3 @@ def _problem(error: ReceiverError) -> Problem:
             return Problem(502, text, headers={"retry-after": f"{wait:.0f}"})
         case _:
             return Problem(502, text)
-
-
-def _told(change: Change) -> dict[str, Any]:
-    return asdict(change)
