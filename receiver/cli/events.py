@@ -1,8 +1,6 @@
 """The commands about events."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import typer
@@ -11,7 +9,6 @@ from ..config import read
 from ..errors import ReceiverError
 from ..registry import Handler, find_handlers
 from ..settings import load
-from ..store import Store
 from .bulk import bulk
 from .follow import follow
 from .link import Link, linked, segment
@@ -34,20 +31,6 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Go on with what comes, until you stop it.")]
 
 COLUMNS = ("id", "received_at", "source", "type", "job_id", "road", "state")
-
-
-def with_store(work: Callable[[Store], Awaitable[Any]]) -> Any:
-    """Return what `work` makes of the configured store."""
-
-    async def opened() -> Any:
-        store = Store(load().database_url)
-        try:
-            await store.check()
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(opened())
 
 
 def configured_handlers() -> list[Handler]:

@@ -15,8 +15,8 @@ from ..registry import find_sources, webhook_sources
 from ..schemes import Scheme
 from ..settings import Settings, load
 from ..sources import Told, WebhookSource
+from ..store import Secret, Store
 from ..vault import Vault
-from .events import with_store
 from .output import console
 
 
@@ -81,11 +81,20 @@ def _tried(
 def _keys(settings: Settings, name: str, source: WebhookSource) -> list[tuple[str, bytes]]:
     """Return the keys that count now, each with what it may be called."""
     vault = Vault(settings.secret_keys)
-    stored = with_store(lambda store: store.endpoints.secrets(name, now=time.time()))
+    stored = asyncio.run(_stored(settings, name))
     secrets = [*(vault.open(secret.sealed) for secret in stored), *settings.provider(name).webhook_secrets]
     keys = [(f"…{secret.strip()[-4:]}", source.decode_secret(secret)) for secret in secrets]
     served = asyncio.run(_served(settings, name, source))
     return keys + [(f"{number} of its key server", key) for number, key in enumerate(served, 1)]
+
+
+async def _stored(settings: Settings, name: str) -> list[Secret]:
+    store = Store(settings.database_url)
+    try:
+        await store.check()
+        return await store.endpoints.secrets(name, now=time.time())
+    finally:
+        await store.close()
 
 
 async def _served(settings: Settings, name: str, source: WebhookSource) -> tuple[bytes, ...]:
