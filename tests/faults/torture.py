@@ -4,7 +4,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import clocks, cuts, disks, freezes, fuzz, guided, kills, misbehaviour, outages, restarts, small_disk, syncs
+from . import (
+    clocks,
+    commits,
+    cuts,
+    disks,
+    freezes,
+    fuzz,
+    guided,
+    kills,
+    misbehaviour,
+    outages,
+    restarts,
+    small_disk,
+    syncs,
+)
 from .databases import Postgres
 from .handlers import EFFECT, MISBEHAVING
 from .outcome import Outcome, together
@@ -104,6 +118,7 @@ FAULTS: dict[str, Callable[[Torture], Iterator[Outcome]]] = {
     "growth": lambda torture: torture.sqlite(disks.files_cannot_grow, 40),
     "outages": Torture.outages,
     "cuts": lambda torture: torture.both(cuts.answers, 1000),
+    "commits": lambda torture: torture.postgresql(commits.answers, 300),
     "freezes": lambda torture: torture.both(freezes.at_random, 30),
     "clocks": Torture.clocks,
     "handlers": Torture.handlers,
