@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 #: Seconds after which a part that failed begins again.
 AGAIN = 30.0
 
-#: By how much a supervised worker is likelier than the door to be ended when memory runs out: thousandths of all memory.
+#: What makes the kernel end a supervised worker rather than the door when memory runs out, thousandths of all memory.
 BLAME = 500
 
 #: Seconds between two times of adding up what happened, and between two steps of it when there is more.
