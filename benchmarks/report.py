@@ -91,7 +91,14 @@ ROWS = (
         must=0.9,
         aim=0.98,
     ),
-    Row(name="memory", what="memory of `serve` after 200,000 deliveries", must=150, aim=100, most=True, unit=" MB"),
+    Row(
+        name="memory",
+        what="memory of `serve` after 200,000 deliveries, web and worker together",
+        must=150,
+        aim=100,
+        most=True,
+        unit=" MB",
+    ),
     Row(
         name="scale",
         what="two `web` + two `worker` processes on PostgreSQL ÷ one of each, acks/s",

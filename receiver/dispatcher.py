@@ -26,6 +26,9 @@ POLL = 1.0
 #: Longest rest after a turn, seconds: a store that hung must not be given as long again.
 LONGEST_REST = 0.1
 
+#: Seconds for runs that are cancelled to end, and then for a store that does not answer to record what ended.
+CANCELLING, SETTLING = 1.0, 5.0
+
 
 class Wanting(Protocol):
     """What is known of a handler wherever its code is: `Handler` here, `Reported` of workers elsewhere."""
@@ -102,7 +105,8 @@ class Dispatcher:
         self._calls = Calls()
         self._wakened = asyncio.Event()
         self._places = Places(concurrency, freed=self._wakened.set)
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._drained = asyncio.Event()
 
     def wake(self) -> None:
         """Look at the store now: something new is there."""
@@ -110,14 +114,14 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Claim nothing more; `run` ends after the drain."""
-        self._stopping = True
+        self._stopping.set()
         self._wakened.set()
 
     async def run(self) -> None:
         """Run due handlers until `stop`, then drain: wait up to the grace time, cancel the rest, give leases back."""
         alive = asyncio.create_task(self._stay_alive())
         try:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 if alive.done():
                     alive.result()
                 self._wakened.clear()
@@ -127,12 +131,15 @@ class Dispatcher:
                 meters.TURNS.add(took)
                 await self._pause(pause, after=took)
         finally:
-            alive.cancel()
-            await self._drain()
+            given_back = await self._drain()
+            self._drained.set()
+            await asyncio.wait([alive])  # not cancelled: it may be in the middle of a transaction
+            await self._settle(given_back)
+        alive.result()
 
     async def _turn(self) -> float:
         """Do one turn with the store and start what was claimed. Return how long to rest."""
-        finished, self._finished = self._finished, []
+        finished = [*self._finished]
         try:
             turn = await self._store.runs.turn(
                 worker=self._worker,
@@ -143,9 +150,10 @@ class Dispatcher:
                 captures=self._captures,
             )
         except Unavailable as error:
-            self._finished = finished + self._finished
             log.error("store_unavailable", error=str(error))
-            return 1.0 + self._roll()
+            await _wait(self._stopping, 1.0 + self._roll())
+            return 0
+        del self._finished[: len(finished)]
         for late in turn.lost:
             meters.ATTEMPTS.add(late.run.handler, "lost")
             log.warning(
@@ -176,11 +184,7 @@ class Dispatcher:
         await asyncio.sleep(min(after, LONGEST_REST))
         if self._finished:
             return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wakened.wait()
-        except TimeoutError:
-            pass
+        await _wait(self._wakened, seconds)
 
     def _wanted(self, row: Mapping[str, Any]) -> dict[str, str | None]:
         return wanted(matched(row), self._handlers.values())
@@ -258,24 +262,29 @@ class Dispatcher:
         return await self._calls.attempt(handler, event, context, last=last)
 
     async def _stay_alive(self) -> None:
-        """Extend our leases, and take over those of workers that are gone."""
+        """Extend our leases, and take over those of workers that are gone, until we have drained."""
         limits = {name: handler.retries + 1 for name, handler in self._handlers.items()}
-        while True:
+        while not self._drained.is_set():
             try:
-                if self._running:
-                    held = list(self._running.values())
+                if held := self._held():
                     await self._store.runs.extend(held, worker=self._worker, lease=self._lease)
                 if reaped := await self._store.runs.reap(limits=limits, wait=self._wait_after_loss):
                     log.warning("leases_ended", runs=reaped)
                     self._wakened.set()
             except Unavailable as error:
                 log.error("store_unavailable", error=str(error))
-            await asyncio.sleep(self._lease / 3)
+            await _wait(self._drained, self._lease / 3)
+
+    def _held(self) -> list[Claimed]:
+        """Return the runs that are ours: those whose end is not recorded yet, too."""
+        ended = {item.run.id: item.run for item in self._finished}
+        return list((ended | {run.id: run for run in self._running.values()}).values())
 
     def _wait_after_loss(self, attempt: int) -> float:
         return backoff(attempt, roll=self._roll())
 
-    async def _drain(self) -> None:
+    async def _drain(self) -> list[Claimed]:
+        """Let what runs end within the grace time, cancel the rest; return what is to be given back."""
         if self._running:
             log.info("draining", runs=len(self._running), grace=self._grace)
             await asyncio.wait(self._running, timeout=self._grace)
@@ -283,12 +292,36 @@ class Dispatcher:
         for task in left:
             task.cancel()
         if left:
-            await asyncio.wait(left, timeout=1)
+            await asyncio.wait(left, timeout=CANCELLING)
             log.warning("runs_given_back", runs=[claimed.id for claimed in left.values()])
-        ended = {finished.run.id for finished in self._finished}
-        given_back = [claimed for claimed in left.values() if claimed.id not in ended]
         self._calls.close()
-        await self._store.runs.settle(self._finished, given_back)
+        ended = {finished.run.id for finished in self._finished}
+        return [claimed for claimed in left.values() if claimed.id not in ended]
+
+    async def _settle(self, given_back: Sequence[Claimed]) -> None:
+        """Record what ended and give the rest back. A store that does not answer is asked again, for a while."""
+        began = time.monotonic()
+        while self._finished or given_back:
+            try:
+                await self._store.runs.settle(self._finished, given_back)
+                return
+            except Unavailable as error:
+                log.error("store_unavailable", error=str(error))
+            if time.monotonic() - began > SETTLING:
+                # Their leases end, and they run again.
+                ended = {finished.run.id: finished.outcome for finished in self._finished}
+                log.error("runs_not_settled", ended=ended, given_back=[claimed.id for claimed in given_back])
+                return
+            await asyncio.sleep(POLL * (0.5 + self._roll()))
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, so many seconds at most."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
 
 
 def _tell(ended: Ended, claimed: Claimed, *, seconds: float) -> None:

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 #: Most runs that one worker claims ahead of a free slot, and the seconds in which they must be likely to get one.
-#: A turn with the store costs as much for one run as for hundreds.
-AHEAD = 256
+#: A turn with the store costs as much for one run as for hundreds. There is room for twice what one turn fans out: the
+#: runs of the next events are then claimed as they are made, while those of the last still run.
+AHEAD = 512
 AHEAD_SECONDS = 0.05
 
 

@@ -19,6 +19,10 @@ RESTART = (0.5, 30.0)
 #: A worker that ran this long, seconds, was fine.
 STEADY = 60.0
 
+#: Seconds that a worker may take to end beside its grace time: a turn on its way, runs that are cancelled, and a
+#: store that hardly answers when it is told how all ended.
+LEAVING = 30.0
+
 #: Longest line in which a worker tells what it has counted, bytes.
 LONGEST_LINE = 2**22
 
@@ -75,7 +79,7 @@ class Supervisor:
         if self._process.stdin:
             self._process.stdin.close()
         try:
-            async with asyncio.timeout(self._grace + 5):
+            async with asyncio.timeout(self._grace + LEAVING):
                 await self._process.wait()
         except TimeoutError:
             log.error("worker_killed", pid=self._process.pid)

@@ -1,7 +1,7 @@
 """A worker process: the dispatcher, with all that handlers need around it."""
 
 import asyncio
-import faulthandler
+import contextlib
 import os
 import random
 import signal
@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from .dispatcher import Dispatcher, backoff
 from .errors import AddressRefused, ConfigError, ProviderError, Unavailable
 from .events import Event, Output
 from .files import open_files
+from .guard import Guard
 from .metrics import families, own_port
 from .outbound import create_client
 from .recall import event_of
@@ -40,6 +42,9 @@ log = structlog.get_logger(__name__)
 
 #: Seconds after which a part that failed begins again.
 AGAIN = 30.0
+
+#: What makes the kernel end a supervised worker rather than the door when memory runs out, thousandths of all memory.
+BLAME = 500
 
 #: Seconds between two times of adding up what happened, and between two steps of it when there is more.
 ADD_UP, AFTER = 20.0, 0.2
@@ -100,11 +105,18 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             grace=settings.grace,
             tracing=tracing,
         )
+        tracker = Tracker(store=store, sources=sources, settings=settings, http=http, worker=name, told=dispatcher.wake)
+
+        def stop() -> None:
+            dispatcher.stop()
+            tracker.stop()  # at once: the drain may take long, and another worker may look after the jobs
+
         loop = asyncio.get_running_loop()
-        for stop in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(stop, dispatcher.stop)
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, stop)
         if supervised:
-            await _listen(dispatcher)
+            _take_the_blame()
+            await _listen(wake=dispatcher.wake, stop=stop)
         try:
             await store.check()
             if after:
@@ -116,28 +128,20 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                 )
             interpreter.started()
             log.info("worker_started", worker=name, handlers=[handler.name for handler in handlers])
-            # Longer than any handler may take, and than any lease lasts.
-            limit = max([handler.timeout for handler in handlers], default=0) + settings.lease
             watchman = Watchman(store=store, rules=rules, sources=sources, told=dispatcher.wake)
             parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
                 "wakeups": lambda: store.wakeups.follow(dispatcher.wake),
-                "guard": lambda: _guard(limit),
+                "guard": Guard(2 * settings.lease).run,  # by then, others have taken over what is ours
                 "report": lambda: _report(store, handlers, name),
                 "tally": lambda: _add_up(store),
                 "pruner": Pruner(store=store, ages=ages).run,
                 "watchman": watchman.run,
             }
             beside = [asyncio.create_task(keep_up(part, work)) for part, work in parts.items()]
-            tracker = Tracker(
-                store=store, sources=sources, settings=settings, http=http, worker=name, told=dispatcher.wake
-            )
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(tracker.run())
-                    try:
-                        await dispatcher.run()
-                    finally:
-                        tracker.stop()
+                    await dispatcher.run()
             finally:
                 for task in beside:
                     task.cancel()
@@ -194,17 +198,12 @@ def reported(handler: Handler) -> Reported:
     return Reported(events=handler.patterns, **{name: getattr(handler, name) for name in names})
 
 
-async def _guard(limit: float) -> None:
-    """End this process, telling every thread's line, should its loop stand still for `limit` seconds.
-
-    A handler that blocks the loop cannot be cancelled; meanwhile nothing runs, and no lease is extended.
-    """
-    try:
-        while True:
-            faulthandler.dump_traceback_later(limit, exit=True)
-            await asyncio.sleep(limit / 4)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+def _take_the_blame() -> None:
+    """Let the kernel, out of memory, end this process and what handlers started, rather than the door."""
+    score = Path("/proc/self/oom_score_adj")
+    # Elsewhere than on Linux there is no such file, and some containers forbid it.
+    with contextlib.suppress(OSError):
+        score.write_text(str(min(1000, int(score.read_text()) + BLAME)))
 
 
 @asynccontextmanager
@@ -240,16 +239,16 @@ async def _counted_here() -> list[Metric]:
     return families(meters.counted())
 
 
-async def _listen(dispatcher: Dispatcher) -> None:
+async def _listen(*, wake: Callable[[], None], stop: Callable[[], None]) -> None:
     class Supervisor(asyncio.Protocol):
         def data_received(self, data: bytes) -> None:
-            dispatcher.wake()
+            wake()
 
         def eof_received(self) -> None:
-            dispatcher.stop()
+            stop()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            dispatcher.stop()
+            stop()
 
     await asyncio.get_running_loop().connect_read_pipe(Supervisor, sys.stdin)
 

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from receiver import Context, GiveUp, Retry, handler, lane
+from receiver import dispatcher as dispatcher_module
 from receiver.dispatcher import Dispatcher, backoff
 from receiver.errors import Unavailable
 from receiver.files import open_files
@@ -281,6 +283,129 @@ async def test_stopping_lets_running_handlers_finish_within_the_grace_time(store
     assert await store.runs.counts() == {"done": 1}
 
 
+async def test_leases_are_kept_through_the_drain(store, clock, arrival, monkeypatch):  # noqa: F811
+    """A grace time longer than the lease: what still runs must not be given to somebody else."""
+    extend, started, let_go = store.runs.extend, asyncio.Event(), asyncio.Event()
+    extended = asyncio.Semaphore(0)
+
+    async def counted(held, **named):
+        await extend(held, **named)
+        clock.turn(0.02)  # less than a lease: what is extended each time never ends
+        if held:
+            extended.release()
+
+    async def slow(event, context):
+        started.set()
+        await let_go.wait()
+
+    monkeypatch.setattr(store.runs, "extend", counted)
+    [added] = await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(slow), grace=SOON, lease=0.03) as dispatcher, asyncio.timeout(SOON):
+        await started.wait()
+        dispatcher.stop()
+        for _ in range(5):
+            await extended.acquire()
+        let_go.set()
+    assert [row["outcome"] for row in await store.events.history(added.event_id)] == ["done"]
+
+
+async def test_a_run_that_has_ended_is_ours_until_that_is_recorded(store, clock, arrival, monkeypatch):  # noqa: F811
+    """A store that takes long to record it must not meanwhile give it to somebody else."""
+    turn, extend, extended = store.runs.turn, store.runs.extend, asyncio.Semaphore(0)
+
+    async def slow(**arguments):
+        if arguments["finished"]:
+            for _ in range(5):
+                await extended.acquire()
+        return await turn(**arguments)
+
+    async def counted(held, **named):
+        await extend(held, **named)
+        clock.turn(0.02)
+        if held:
+            extended.release()
+
+    async def works(event, context):
+        pass
+
+    monkeypatch.setattr(store.runs, "turn", slow)
+    monkeypatch.setattr(store.runs, "extend", counted)
+    [added] = await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(works), lease=0.03), asyncio.timeout(SOON):
+        await until(store, "done")
+    assert [row["outcome"] for row in await store.events.history(added.event_id)] == ["done"]
+
+
+async def test_what_is_under_way_with_the_store_ends_before_the_last_word_to_it(store, clock, arrival, monkeypatch):  # noqa: F811
+    """Cut off in the middle, a transaction may keep its lock."""
+    reap, settle, told, inside = store.runs.reap, store.runs.settle, [], asyncio.Event()
+
+    async def slow(**arguments):
+        inside.set()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        told.append("reaped")
+        return await reap(**arguments)
+
+    async def last(*arguments):
+        told.append("settled")
+        await settle(*arguments)
+
+    async def hangs(event, context):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store.runs, "reap", slow)
+    monkeypatch.setattr(store.runs, "settle", last)
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(hangs), lease=0.03, grace=0):
+        await until(store, "running")
+        inside.clear()
+        await inside.wait()
+    assert told[-2:] == ["reaped", "settled"]
+    assert await store.runs.counts() == {"waiting": 1}
+
+
+async def test_a_store_that_does_not_answer_at_the_end_is_asked_again(store, clock, arrival, monkeypatch):  # noqa: F811
+    settle, failures, started = store.runs.settle, [], asyncio.Event()
+
+    async def broken(*arguments):
+        if len(failures) < 2:
+            failures.append(1)
+            raise Unavailable("gone for a moment")
+        await settle(*arguments)
+
+    async def slow(event, context):
+        started.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store.runs, "settle", broken)
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(slow), grace=0.01, roll=lambda: -0.49):
+        await started.wait()
+    assert await store.runs.counts() == {"waiting": 1}
+
+
+async def test_what_the_store_does_not_take_at_the_end_is_named(store, clock, arrival, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(dispatcher_module, "SETTLING", 0)
+    started = asyncio.Event()
+
+    async def gone(*_arguments):
+        raise Unavailable("gone")
+
+    async def slow(event, context):
+        started.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store.runs, "settle", gone)
+    await store.events.add([arrival()])
+    with capture_logs() as logs:
+        async with dispatching(store, clock, mark(slow), grace=0.01):
+            await started.wait()
+    [run] = await store.runs.recent()
+    [told] = [entry for entry in logs if entry["event"] == "runs_not_settled"]
+    assert (told["ended"], told["given_back"]) == ({}, [run["id"]])
+
+
 async def test_stopping_gives_back_what_does_not_finish_and_the_attempt_does_not_count(store, clock, arrival):  # noqa: F811
     started = asyncio.Event()
 
@@ -313,6 +438,54 @@ async def test_a_store_that_does_not_answer_is_waited_for(store, clock, arrival,
         while len(failures) < 2:
             dispatcher.wake()
             await asyncio.sleep(0)
+        await until(store, "done")
+
+
+async def test_while_the_store_does_not_answer_it_is_not_asked_again_and_again(store, clock, arrival, monkeypatch):  # noqa: F811
+    """Not even when there is something to record, which is recorded at once otherwise."""
+    turn, tries, let_go = store.runs.turn, [], asyncio.Event()
+
+    async def broken(**arguments):
+        if arguments["finished"]:
+            tries.append(1)
+            raise Unavailable("gone")
+        return await turn(**arguments)
+
+    async def works(event, context):
+        await let_go.wait()
+
+    monkeypatch.setattr(store.runs, "turn", broken)
+    await store.events.add([arrival()])
+    async with dispatching(store, clock, mark(works)) as dispatcher:
+        await until(store, "running")
+        let_go.set()
+        async with asyncio.timeout(SOON):
+            while not tries:
+                await asyncio.sleep(0)
+        for _ in range(1000):
+            dispatcher.wake()
+            await asyncio.sleep(0)
+        assert len(tries) == 1
+    assert await store.runs.counts() == {"done": 1}
+
+
+async def test_what_comes_in_while_we_look_in_vain_is_looked_for_at_once(store, clock, arrival, monkeypatch):  # noqa: F811
+    """The hint comes after the look and before the rest: it must not be lost, or the event waits for the next look."""
+    monkeypatch.setattr(dispatcher_module, "POLL", 3600)
+    turn, added = store.runs.turn, []
+
+    async def looked(**arguments):
+        found = await turn(**arguments)
+        if not added:
+            added.extend(await store.events.add([arrival()]))
+            dispatcher.wake()
+        return found
+
+    async def works(event, context):
+        pass
+
+    monkeypatch.setattr(store.runs, "turn", looked)
+    async with dispatching(store, clock, mark(works)) as dispatcher:
         await until(store, "done")
 
 

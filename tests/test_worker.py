@@ -1,11 +1,21 @@
 """What a worker does beside running handlers."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from receiver import worker
+from receiver import dispatcher, interpreter, supervisor, worker
+from receiver.settings import Settings
+from receiver.store import database
+from receiver.tracker import Tracker
+
+SOON = 20  # patience, not a measure: this machine may be busy
 
 
 @pytest.mark.parametrize("failure", [ValueError("a mistake"), None])
@@ -46,3 +56,41 @@ async def test_a_handler_that_cannot_be_reported_ends_no_other_part(monkeypatch,
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert logs[0]["event"] == "part_failed"
+
+
+async def test_with_the_signal_no_more_jobs_are_sent_though_handlers_still_run(tmp_path, monkeypatch, sqlite_url):
+    stopped = asyncio.Event()
+
+    class Told(Tracker):
+        def stop(self):
+            super().stop()
+            stopped.set()
+
+    class Slow(dispatcher.Dispatcher):
+        async def run(self):
+            await super().run()
+            await stopped.wait()  # still draining, for as long as the tracker goes on
+
+    monkeypatch.setattr(worker, "Tracker", Told)
+    monkeypatch.setattr(worker, "Dispatcher", Slow)
+    monkeypatch.setattr(interpreter, "started", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    settings = Settings(database_url=sqlite_url, handlers=str(tmp_path), files=str(tmp_path / "files"))
+    async with asyncio.timeout(SOON):
+        await worker._work(settings, name="w", after=None, supervised=False, pipe=None)
+
+
+def test_a_worker_may_take_the_time_that_it_needs_to_end():
+    """A turn that waits for the database, what is cancelled, and a last word that waits for the database, twice."""
+    database_waits = database.BUSY_TIMEOUT + database.TURN
+    needed = database_waits + dispatcher.CANCELLING + dispatcher.SETTLING + database_waits
+    assert needed <= supervisor.LEAVING
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says whom it ends when memory runs out")
+def test_out_of_memory_the_kernel_takes_a_supervised_worker_before_its_door():
+    script = (
+        "from receiver.worker import _take_the_blame as take; take(); print(open('/proc/self/oom_score_adj').read())"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=SOON)
+    ours = int(Path("/proc/self/oom_score_adj").read_text())
+    assert int(told.stdout) == min(1000, ours + worker.BLAME)

@@ -1,5 +1,6 @@
 """The pages of events: what providers told, and what became of it."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -75,7 +76,7 @@ class Events:
         )
         said = filters.values["text"]
         if said and filters.cursor is None:
-            job = await self._store.jobs.get(said)
+            job = await self._store.jobs.get(said, source=wanted.source)
             ids = (
                 (replace(wanted, id=said), "It is the id of an event."),
                 (replace(wanted, job_id=job.job_id if job and job.job_id else said), "It is the id of a job."),
@@ -91,8 +92,8 @@ class Events:
         row = await self._row(request)
         event = event_of(row, self._sources)
         others = await self._others(row)
-        job = await self._store.jobs.get(row["job_id"]) if row["job_id"] else None
-        body, remark = pretty(bytes(row["body"]))
+        job = await self._store.jobs.get(row["job_id"], source=row["source"]) if row["job_id"] else None
+        body, remark = await asyncio.to_thread(pretty, bytes(row["body"]))
         return self._pages.answer(
             request,
             "event.html",

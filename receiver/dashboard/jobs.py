@@ -89,7 +89,7 @@ class Jobs:
             metadata=shown(job.metadata) if job.metadata else None,
             parameters=json.dumps(redact(dict(job.parameters)), indent=2, ensure_ascii=False),
             run=await self._store.runs.get(job.run_id) if job.run_id else None,
-            captured=await self._media.of(job_id=job.job_id) if job.job_id else [],
+            captured=await self._media.of(source=job.source, job_id=job.job_id) if job.job_id else [],
             events=events,
             standings=await self._store.runs.standings([event["id"] for event in events]),
             note=Filters(request.query_params).note,
@@ -101,7 +101,8 @@ class Jobs:
         return RedirectResponse(f"/jobs/{job.id}?done=cancelled&n={cancelled:d}", 303, HEADERS)
 
     async def _job(self, request: Request) -> Job:
-        job = await self._store.jobs.get(request.path_params["id"])
+        said = request.query_params.get("source")
+        job = await self._store.jobs.get(request.path_params["id"], source=said or None)
         if job is None:
             raise Missing("No job has this id, here or at its provider. It may have been pruned.")
         return job

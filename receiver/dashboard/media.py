@@ -43,7 +43,7 @@ class Media:
         yield "GET", "/files/{id}", self._give
 
     async def of(self, **which: str) -> list[dict[str, Any]]:
-        """Return outputs, by `event_id` or `job_id`, with how each is `shown` and whether it is `here`."""
+        """Return outputs, by `event_id`, or `source` and `job_id`, with how each is `shown` and if it is `here`."""
         found = await self._store.outputs.recent(limit=100, **which)
         for output in found:
             here = await asyncio.to_thread(self._path, output) is not None

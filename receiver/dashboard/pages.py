@@ -62,7 +62,7 @@ _SECRET_NAME = re.compile(
 )
 
 #: What moves or hides the text around it, or is no text at all.
-_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
 class Missing(Exception):
@@ -122,15 +122,29 @@ def told(value: str | None) -> str:
 
 
 def pretty(body: bytes) -> tuple[str, str | None]:
-    """Return a body as indented JSON without secrets and signatures, and a remark if that is not all of it."""
+    """Return a body as indented JSON without secrets and signatures, and a remark if that is not all of it.
+
+    A large one takes long: not for the loop that answers deliveries.
+    """
     try:
-        text = json.dumps(_without_secrets(redact(json.loads(body))), indent=2, ensure_ascii=False)
+        text = _indented(_without_secrets(redact(json.loads(body))))
     except (ValueError, RecursionError):
         text = told(body[:SHOWN].decode("utf-8", "backslashreplace"))
         return text, f"This is no JSON; {min(len(body), SHOWN):,} of its {len(body):,} bytes are shown."
     if len(text) > SHOWN:
-        return text[:SHOWN], f"The first {SHOWN:,} of {len(text):,} characters are shown."
+        return text[:SHOWN], f"The first {SHOWN:,} characters of its {len(body):,} bytes are shown."
     return text, None
+
+
+def _indented(data: Any) -> str:
+    """Return JSON as far as it is shown, or a little more."""
+    pieces, length = [], 0
+    for piece in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(data):
+        pieces.append(piece)
+        length += len(piece)
+        if length > SHOWN:
+            break
+    return "".join(pieces)
 
 
 def shown(data: object) -> str:

@@ -1,5 +1,7 @@
 """The pages of deliveries that made no event, with the reason and what to do about it."""
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -99,7 +101,7 @@ class Refused:
         if row is None:
             raise Missing("No delivery has this id. It may have been pruned.")
         title, advice = REASONS.get(row["reason"], (row["reason"], _UNKNOWN))
-        body, remark = pretty(bytes(row["body"])) if row["body"] else (None, None)
+        body, remark = await asyncio.to_thread(pretty, bytes(row["body"])) if row["body"] else (None, None)
         return self._pages.answer(
             request,
             "delivery.html",

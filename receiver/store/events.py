@@ -293,7 +293,7 @@ def headers_text(headers: Sequence[tuple[bytes, bytes]]) -> str:
 def headers_of(text: str) -> dict[str, str]:
     """Return stored headers by name. A repeated name keeps all its values, joined by a comma and a space."""
     found: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):  # other ends of lines are part of a value
         name, _, value = line.partition(": ")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found

@@ -112,10 +112,12 @@ class Jobs:
 
         return Job.of(await self._database.writing(act))
 
-    async def get(self, id: str) -> Job | None:
-        """Return a job by our id or its provider's; of two with the same, the newest."""
+    async def get(self, id: str, *, source: str | None = None) -> Job | None:
+        """Return a job by our id or its provider's; of two with the same, the newest (of this source)."""
         mine = or_(jobs.c.id == storable(id), jobs.c.job_id == storable(id))
         query = select(jobs).where(mine).order_by(jobs.c.id.desc()).limit(1)
+        if source is not None:
+            query = query.where(jobs.c.source == storable(source))
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         return Job.of(row) if row else None

@@ -4,13 +4,14 @@ These functions do not wait: they run inside the turn's transaction.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, select, tuple_, update
 
 from ..ids import new_id
+from .given import Statement
 from .tables import events, jobs
 
 #: How each kind of event leaves its job.
@@ -63,15 +64,14 @@ def job_row(job: NewJob, now: float) -> dict[str, Any]:
 
 def held(connection: Connection, now: float) -> ColumnElement[bool] | None:
     """Return which new events wait for a submission that is on its way; None, as usual, if none is."""
-    on_its_way = select(jobs.c.source).distinct().where(jobs.c.ended_at.is_(None), jobs.c.state.in_(_ON_ITS_WAY))
-    sources = list(connection.execute(on_its_way).scalars())
+    sources = list(connection.execute(_SENDING).scalars())
     if not sources:
         return None
     known = exists().where(jobs.c.source == events.c.source, jobs.c.job_id == events.c.job_id)
     return and_(events.c.source.in_(sources), events.c.kind.is_not(None), events.c.received_at > now - HOLD, ~known)
 
 
-def hear(connection: Connection, news: Sequence[Mapping[str, Any]], now: float, upsert: Callable[..., Any]) -> set[str]:
+def hear(connection: Connection, news: Sequence[Mapping[str, Any]], now: float) -> set[str]:
     """Let jobs end as new events say. Return the ids of those events that tell another end than was told before.
 
     A job that nobody here submitted appears with this. One that has ended stays as it is.
@@ -82,15 +82,7 @@ def hear(connection: Connection, news: Sequence[Mapping[str, Any]], now: float, 
     first: dict[tuple[str, str], Mapping[str, Any]] = {}
     for event in told:
         first.setdefault(_job_of(event), event)
-    statement = upsert(jobs)
-    new = statement.excluded
-    statement = statement.on_conflict_do_update(
-        index_elements=["source", "job_id"],
-        # Nothing but the new row's own values: with others beside, SQLAlchemy would send row by row.
-        set_={name: new[name] for name in _AFRESH} | {"token": jobs.c.token + literal_column("1")},
-        where=jobs.c.ended_at.is_(None),
-    ).returning(jobs.c.event_id)
-    moved = set(connection.execute(statement, [_heard_row(event, now) for event in first.values()]).scalars())
+    moved = set(_HEARD(connection, [_heard_row(event, now) for event in first.values()]).scalars().all())
     others = [event for event in told if event["id"] not in moved]
     return _contradictions(connection, others, now) if others else set()
 
@@ -116,31 +108,32 @@ def _contradictions(connection: Connection, told: Sequence[Mapping[str, Any]], n
     return found
 
 
-def with_metadata() -> Any:
-    """Return the query for events with the metadata of their jobs."""
-    mine = and_(jobs.c.source == events.c.source, jobs.c.job_id == events.c.job_id)
-    return select(events, jobs.c.metadata).select_from(events.outerjoin(jobs, mine))
-
-
 def _job_of(event: Mapping[str, Any]) -> tuple[str, str]:
     return event["source"], event["job_id"]
 
 
-def _heard_row(event: Mapping[str, Any], now: float) -> dict[str, Any]:
-    return {
-        "id": new_id("job"),
-        "source": event["source"],
-        "tool": event["tool"],
-        "job_id": event["job_id"],
-        "state": ENDS[event["kind"]],
-        "progress": 100.0 if event["kind"] == "job.succeeded" else None,
-        "created_at": now,
-        "ended_at": now,
-        "event_id": event["id"],
-    }
+def _heard_row(event: Mapping[str, Any], now: float) -> tuple[Any, ...]:
+    state = ENDS[event["kind"]]
+    progress = 100.0 if state == "succeeded" else None
+    return new_id("job"), event["source"], event["tool"], event["job_id"], state, progress, now, now, event["id"]
 
+
+_HEARD_COLUMNS = ("id", "source", "tool", "job_id", "state", "progress", "created_at", "ended_at", "event_id")
 
 #: What a job has of the event that ends it, or has no more.
 _AFRESH = ("state", "ended_at", "event_id", "progress", "due_at", "worker", "lease_until", "error", "failures")
 
-_ON_ITS_WAY = ("sending", "uncertain")
+#: Jobs end, or appear with their end, in the order given: else two workers might wait for each other.
+_HEARD = Statement(
+    f"""
+    INSERT INTO jobs ({", ".join(_HEARD_COLUMNS)}) SELECT * FROM given WHERE true
+    ON CONFLICT (source, job_id) DO UPDATE
+    SET {", ".join(f"{name} = excluded.{name}" for name in _AFRESH)}, token = jobs.token + 1
+    WHERE jobs.ended_at IS NULL
+    RETURNING event_id
+    """,  # noqa: S608 - names of our own
+    [jobs.c[name] for name in _HEARD_COLUMNS],
+)
+
+#: Sources with submissions on their way.
+_SENDING = select(jobs.c.source).distinct().where(jobs.c.ended_at.is_(None), jobs.c.state.in_(("sending", "uncertain")))

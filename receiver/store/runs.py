@@ -18,7 +18,21 @@ from .database import Database
 from .page import PATIENCE, Looking, Page
 from .tables import attempts, events, pauses, runs, steps
 from .text import storable
-from .turn import BATCH, Claimed, Finished, Turn, Wanted, Work, change, finish, look, new_again, with_events
+from .turn import (
+    BATCH,
+    Claimed,
+    Finished,
+    Mark,
+    Taken,
+    Turn,
+    Wanted,
+    Work,
+    change,
+    finish,
+    look,
+    new_again,
+    with_events,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +70,10 @@ class Runs:
         if work and not (finished or work.news or work.due):
             return Turn(claimed=[], lost=[], more=False, next_due=work.next_due, now=work.now)
 
-        def act(connection: Connection) -> tuple[Work, list[Finished], list[RowMapping]]:
+        def act(connection: Connection) -> tuple[Work, list[Finished], list[Taken]]:
             found = work or look(connection, self._database.time(connection), free, captures)
-            mine = {"worker": worker, "lease_until": found.now + lease, "started_at": found.now}
-            lost, taken = change(connection, found, finished, wanted, mine, self._insert)
-            return found, lost, taken
+            mark = Mark(worker, found.now + lease, found.now)
+            return found, *change(connection, found, finished, wanted, mark)
 
         found, lost, taken = await self._database.writing(act)
         claimed = await self._database.reading(lambda one: with_events(one, taken, found)) if taken else []

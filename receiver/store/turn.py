@@ -6,31 +6,29 @@ These functions do not wait: they run where the database says, a whole turn at o
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
-    RowMapping,
-    Text,
-    cast,
+    Select,
+    Table,
+    bindparam,
     exists,
     func,
-    insert,
+    literal_column,
     not_,
     or_,
     select,
-    update,
+    text,
 )
 
 from ..ids import new_id
-from .among import among
-from .ledger import NewJob, enter, hear, held, with_metadata
+from .given import Statement
+from .ledger import NewJob, enter, hear, held
 from .tables import attempts, events, pauses, runs
 from .text import storable
-
-#: `insert` of the dialect, which knows conflicts.
-Insert = Callable[..., Any]
 
 #: Which handlers want an event, given as a row; each with the key by which its runs are ordered, or None.
 Wanted = Callable[[Mapping[str, Any]], Mapping[str, str | None]]
@@ -83,6 +81,27 @@ class Turn:
     now: float  #: the store's clock
 
 
+class Mark(NamedTuple):
+    """What a claimed run is marked with."""
+
+    worker: str
+    lease_until: float
+    started_at: float
+
+
+class Taken(NamedTuple):
+    """A run that has just been claimed."""
+
+    id: str
+    handler: str
+    attempt: int
+    token: int
+    due_at: float
+    expires_at: float | None
+    event_id: str
+    order_key: str | None
+
+
 @dataclass(slots=True, kw_only=True)
 class Work:
     """What a turn finds to do, and how many more runs of each handler there is room for."""
@@ -96,13 +115,41 @@ class Work:
     more: bool = False  #: whether the next look will find something at once
 
 
+def _columns(table: Table, names: str) -> list[Column[Any]]:
+    return [table.c[name] for name in names.split()]
+
+
+_WAITING = (
+    select(*(events.c[name] for name in _NEWS))
+    .where(events.c.state == "waiting")
+    .order_by(events.c.id)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
+
+_PAUSED = select(pauses.c.handler)
+
+_NEXT_DUE = select(func.min(runs.c.due_at)).where(
+    runs.c.state == "waiting",
+    runs.c.handler.in_(bindparam("handlers", expanding=True)),
+    runs.c.due_at > bindparam("now"),
+)
+
+
+#: Whatever a turn looks for it finds by an index, in its order. PostgreSQL, which counted before the latest rows came,
+#: would else read and sort a whole backlog for its first rows.
+_BY_INDEX = text(
+    "SELECT " + ", ".join(f"set_config('enable_{way}', 'off', true)" for way in ("seqscan", "bitmapscan", "sort"))
+)
+
+
 def look(connection: Connection, now: float, free: Mapping[str, int], captures: Collection[str] = ()) -> Work:
     """Find what there is to do. PostgreSQL locks it for us, and passes over what others have locked."""
-    query = select(*(events.c[name] for name in _NEWS)).where(events.c.state == "waiting").order_by(events.c.id)
-    if (early := held(connection, now)) is not None:
-        query = query.where(not_(early))
-    news = (connection.execute(query.limit(BATCH).with_for_update(skip_locked=True))).mappings().all()
-    paused = set((connection.execute(select(pauses.c.handler))).scalars())
+    if connection.dialect.name == "postgresql":
+        connection.execute(_BY_INDEX)
+    early = held(connection, now)
+    news = connection.execute(_WAITING if early is None else _WAITING.where(not_(early))).all()
+    paused = set(connection.execute(_PAUSED).scalars())
     open_for = {handler: limit for handler, limit in free.items() if handler not in paused}
     due: list[str] = []
     left: dict[str, int] = {}
@@ -110,12 +157,10 @@ def look(connection: Connection, now: float, free: Mapping[str, int], captures: 
         found = _due(connection, handler, limit, now, urgent=handler in captures) if limit > 0 else []
         due += found
         left[handler] = limit - len(found)
-    waits = (runs.c.state == "waiting") & runs.c.handler.in_(list(open_for)) & (runs.c.due_at > now)
-    first = select(func.min(runs.c.due_at)).where(waits)
-    next_due = (connection.execute(first)).scalar_one_or_none()
+    next_due = connection.execute(_NEXT_DUE, {"handlers": list(open_for), "now": now}).scalar_one_or_none()
     return Work(
         now=now,
-        news=[dict(row) for row in news],
+        news=[dict(zip(_NEWS, row, strict=True)) for row in news],
         due=due,
         left=left,
         captures=captures,
@@ -124,184 +169,205 @@ def look(connection: Connection, now: float, free: Mapping[str, int], captures: 
     )
 
 
-def _claim(connection: Connection, work: Work, mine: dict[str, Any]) -> list[RowMapping]:
+_CLAIM = Statement(
+    f"""
+    UPDATE runs SET state = 'running', token = runs.token + 1, attempt = runs.attempt + 1,
+    worker = given.worker, lease_until = given.lease_until, started_at = given.started_at
+    FROM given WHERE runs.id = given.id AND runs.state = 'waiting'
+    RETURNING {", ".join(f"runs.{name}" for name in Taken._fields)}
+    """,  # noqa: S608 - names of our own
+    _columns(runs, "id worker lease_until started_at"),
+)
+
+
+def _claim(connection: Connection, work: Work, mark: Mark) -> list[Taken]:
     if not work.due:
         return []
-    statement = (
-        update(runs)
-        .where(among(connection, runs.c.id, work.due), runs.c.state == "waiting")
-        .values(state="running", token=runs.c.token + 1, attempt=runs.c.attempt + 1, **mine)
-    )
-    return list((connection.execute(statement.returning(*_TAKEN))).mappings())
+    return [Taken._make(row) for row in _CLAIM(connection, [(due, *mark) for due in work.due])]
 
 
-def _fan_out(
-    connection: Connection, work: Work, wanted: Wanted, mine: dict[str, Any], upsert: Insert
-) -> list[RowMapping]:
+#: The mark of a run that waits.
+_NOBODY: tuple[None, None, None] = (None, None, None)
+
+_MADE = "id event_id handler order_key state attempt token due_at expires_at created_at worker lease_until started_at"
+_MAKE = Statement(
+    f"INSERT INTO runs ({', '.join(_MADE.split())}) SELECT * FROM given WHERE true "  # noqa: S608 - names of our own
+    "ON CONFLICT DO NOTHING RETURNING id",
+    _columns(runs, _MADE),
+)
+
+_DISPATCHED = Statement(
+    "UPDATE events SET state = 'dispatched' FROM given WHERE events.id = given.id AND events.state = 'waiting'",
+    _columns(events, "id"),
+)
+
+
+def _fan_out(connection: Connection, work: Work, wanted: Wanted, mark: Mark) -> list[Taken]:
     """Make the runs of new events. Those that there is room for are claimed at once."""
-    made = []
-    contradictions = hear(connection, work.news, work.now, upsert)
+    if not work.news:
+        return []
+    made: list[tuple[Any, ...]] = []
+    taken: list[Taken] = []
+    contradictions = hear(connection, work.news, work.now)
     for event in work.news:
         if event["id"] in contradictions:
             continue
         for name, key in wanted(event).items():
             expires_at = event["expires_at"] if name in work.captures else None
-            row = run_row(event["id"], name, key, work.now, expires_at=expires_at)
             at_once = key is None and work.left.get(name, 0) > 0
+            state, tries, marked = ("running", 1, mark) if at_once else ("waiting", 0, _NOBODY)
+            run = Taken(new_id("run"), name, 1, 1, work.now, expires_at, event["id"], key)
             if at_once:
                 work.left[name] -= 1
-            made.append(row | (_AT_ONCE | mine if at_once else _LATER))
+                taken.append(run)
+            made.append((run.id, run.event_id, name, key, state, tries, tries, work.now, expires_at, work.now, *marked))
             work.more |= key is not None
-    rows: list[RowMapping] = []
     if made:
         # Of two workers that saw the same events, one makes the runs, and gets them.
-        statement = upsert(runs).on_conflict_do_nothing().returning(*_TAKEN, runs.c.state)
-        rows = [row for row in (connection.execute(statement, made)).mappings() if row["state"] == "running"]
-    if work.news:
-        seen = among(connection, events.c.id, [event["id"] for event in work.news]) & (events.c.state == "waiting")
-        connection.execute(update(events).where(seen).values(state="dispatched"))
-    return rows
+        new = set(_MAKE(connection, made).scalars().all())
+        taken = [run for run in taken if run.id in new]
+    _DISPATCHED(connection, [(event["id"],) for event in work.news])
+    return taken
 
 
-def with_events(connection: Connection, taken: Sequence[RowMapping], work: Work) -> list[Claimed]:
+#: What is read of a claimed run's event.
+_READ = (*(column.name for column in events.c), "metadata")
+
+_EVENTS = Statement(
+    f"""
+    SELECT {", ".join(f"events.{name}" for name in _READ[:-1])}, jobs.metadata
+    FROM given JOIN events ON events.id = given.id
+    LEFT JOIN jobs ON jobs.source = events.source AND jobs.job_id = events.job_id
+    """,  # noqa: S608 - names of our own
+    _columns(events, "id"),
+)
+
+
+def with_events(connection: Connection, taken: Sequence[Taken], work: Work) -> list[Claimed]:
     """Return the claimed runs with their events: what expires first, then what is due longest."""
     if not taken:
         return []
-    query = with_metadata().where(among(connection, events.c.id, [row["event_id"] for row in taken]))
-    found = {event["id"]: dict(event) for event in connection.execute(query).mappings()}
+    rows = _EVENTS(connection, [(event_id,) for event_id in {run.event_id for run in taken}]).all()
+    found = {row[0]: dict(zip(_READ, row, strict=True)) for row in rows}
     return [
         Claimed(
-            **{name: row[name] for name in ("id", "handler", "attempt", "token", "due_at", "order_key")},
+            id=run.id,
+            handler=run.handler,
+            attempt=run.attempt,
+            token=run.token,
+            order_key=run.order_key,
+            due_at=run.due_at,
             started_at=work.now,
-            event=found[row["event_id"]],
+            event=found[run.event_id],
         )
-        for row in sorted(taken, key=_urgency)
+        for run in sorted(taken, key=_urgency)
     ]
 
 
-def _urgency(row: RowMapping) -> tuple[float, float, str]:
-    return math.inf if row["expires_at"] is None else row["expires_at"], row["due_at"], row["id"]
+def _urgency(run: Taken) -> tuple[float, float, str]:
+    return math.inf if run.expires_at is None else run.expires_at, run.due_at, run.id
+
+
+# The token proves that the run is still ours.
+_FINISH = Statement(
+    """
+    UPDATE runs SET state = given.state, due_at = given.due_at, finished_at = given.finished_at, error = given.error,
+    lease_until = NULL
+    FROM given WHERE runs.id = given.id AND runs.token = given.token AND runs.state = 'running'
+    RETURNING runs.id
+    """,
+    _columns(runs, "id token state due_at finished_at error"),
+)
+
+_RECORDED = "run_id handler number outcome started_at finished_at error note"
+_RECORD = Statement(
+    f"INSERT INTO attempts ({', '.join(_RECORDED.split())}) SELECT * FROM given",  # noqa: S608 - names of our own
+    _columns(attempts, _RECORDED),
+)
 
 
 def finish(connection: Connection, finished: Sequence[Finished], now: float) -> list[Finished]:
     """Record how attempts ended; return those that came too late, which are not recorded."""
     if not finished:
         return []
-    done = [item.run for item in finished if item.outcome == "done"]
-    ours = set()
-    if done:  # the usual end: all in one statement, which the tokens guard
-        ids, claims = [run.id for run in done], [f"{run.id}:{run.token}" for run in done]
-        claim = runs.c.id + ":" + cast(runs.c.token, Text)
-        held = among(connection, runs.c.id, ids) & among(connection, claim, claims) & (runs.c.state == "running")
-        ended = update(runs).where(held)
-        values = {"state": "done", "finished_at": now, "lease_until": None, "error": None}
-        ours = set((connection.execute(ended.values(values).returning(runs.c.id))).scalars())
-    for item in finished:
-        if item.outcome != "done":
-            theirs = (runs.c.id == item.run.id) & (runs.c.token == item.run.token) & (runs.c.state == "running")
-            if (connection.execute(update(runs).where(theirs).values(_ended(item, now)))).rowcount:
-                ours.add(item.run.id)
+    ours = set(_FINISH(connection, [_ended(item, now) for item in finished]).scalars().all())
     mine = [item for item in finished if item.run.id in ours]
     enter(connection, [job for item in mine if item.outcome == "done" for job in item.jobs], now)
     if mine:
-        # Asked for something back, SQLAlchemy writes them in one statement.
-        connection.execute(insert(attempts).returning(attempts.c.id), [_attempt_row(item) for item in mine])
+        _RECORD(connection, [_attempt(item) for item in mine])
     return [item for item in finished if item.run.id not in ours]
 
 
 def change(
-    connection: Connection,
-    work: Work,
-    finished: Sequence[Finished],
-    wanted: Wanted,
-    mine: dict[str, Any],
-    upsert: Insert,
-) -> tuple[list[Finished], list[RowMapping]]:
-    """Record, claim and fan out; return the attempts that came too late, and the runs that are now ours.
-
-    `mine` is what a claimed run is marked with.
-    """
+    connection: Connection, work: Work, finished: Sequence[Finished], wanted: Wanted, mark: Mark
+) -> tuple[list[Finished], list[Taken]]:
+    """Record, claim and fan out; return the attempts that came too late, and the runs that are now ours."""
     lost = finish(connection, finished, work.now)
     work.more |= any(item.run.order_key for item in finished)
-    taken = _claim(connection, work, mine)
+    taken = _claim(connection, work, mark)
     work.more |= len(taken) < len(work.due)  # another worker was quicker: there is more where that came from
-    return lost, taken + _fan_out(connection, work, wanted, mine, upsert)
+    return lost, taken + _fan_out(connection, work, wanted, mark)
 
 
 def _first_of_its_key() -> ColumnElement[bool]:
-    """Whether no earlier run of the same handler and order key is still to end."""
-    earlier = runs.alias()
-    return or_(
-        runs.c.order_key.is_(None),
-        ~exists().where(
-            earlier.c.handler == runs.c.handler,
-            earlier.c.order_key == runs.c.order_key,
-            earlier.c.finished_at.is_(None),
-            earlier.c.id < runs.c.id,
-        ),
+    """Whether no earlier event of the same key has still to be handled: by its id, as workers' clocks may differ."""
+    run = runs.alias()
+    unfinished = exists().where(
+        run.c.handler == runs.c.handler,
+        run.c.order_key == runs.c.order_key,
+        run.c.finished_at.is_(None),
+        run.c.event_id < runs.c.event_id,
     )
+    # Another worker may be about to make its run.
+    unseen = exists().where(
+        events.c.job_id == runs.c.order_key, events.c.state == "waiting", events.c.id < runs.c.event_id
+    )
+    return or_(runs.c.order_key.is_(None), not_(unfinished) & not_(unseen))
+
+
+def _ready(due_at: ColumnElement[float]) -> Select[str]:
+    """Return the query for some runs of a handler that can begin."""
+    mine = (runs.c.state == "waiting") & (runs.c.handler == bindparam("handler"))
+    query = select(runs.c.id).where(mine, due_at <= bindparam("now"), _first_of_its_key())
+    return query.limit(bindparam("limit")).with_for_update(skip_locked=True)
+
+
+_LONGEST = _ready(runs.c.due_at).order_by(runs.c.due_at, runs.c.id)
+_NOT_EXPIRING = _LONGEST.where(runs.c.expires_at.is_(None))
+# By the index of what expires: by that of due times SQLite would read and sort a whole backlog.
+_EXPIRING = (
+    _ready(runs.c.due_at + literal_column("0")).where(runs.c.expires_at.is_not(None)).order_by(runs.c.expires_at)
+)
 
 
 def _due(connection: Connection, handler: str, limit: int, now: float, *, urgent: bool) -> list[str]:
     """Return due runs of a handler: if `urgent` those that expire first, and then those due longest."""
-    query = (
-        select(runs.c.id)
-        .where(runs.c.state == "waiting", runs.c.handler == handler, runs.c.due_at <= now, _first_of_its_key())
-        .with_for_update(skip_locked=True)
-    )
-    longest = query.order_by(runs.c.due_at, runs.c.id)
+    mine = {"handler": handler, "now": now}
     if not urgent:
-        return list(connection.execute(longest.limit(limit)).scalars())
-    first = query.where(runs.c.expires_at.is_not(None)).order_by(runs.c.expires_at).limit(limit)
-    found = list(connection.execute(first).scalars())
+        return list(connection.execute(_LONGEST, mine | {"limit": limit}).scalars())
+    found = list(connection.execute(_EXPIRING, mine | {"limit": limit}).scalars())
     if len(found) < limit:
         # Those of unknown expiry come last: nothing says that they are in a hurry.
-        rest = longest.where(runs.c.expires_at.is_(None)).limit(limit - len(found))
-        found += connection.execute(rest).scalars()
+        found += connection.execute(_NOT_EXPIRING, mine | {"limit": limit - len(found)}).scalars()
     return found
 
 
-#: What a worker is told of a run that it has claimed.
-_TAKEN = (
-    *(runs.c.id, runs.c.handler, runs.c.attempt, runs.c.token),
-    *(runs.c.due_at, runs.c.expires_at, runs.c.event_id, runs.c.order_key),
-)
-
-#: A new run that is claimed as it is made, and one that waits. Rows of one statement have the same columns.
-_AT_ONCE: dict[str, Any] = {"state": "running", "attempt": 1, "token": 1}
-_LATER: dict[str, Any] = {
-    "state": "waiting",
-    "attempt": 0,
-    "token": 0,
-    "worker": None,
-    "lease_until": None,
-    "started_at": None,
-}
-
-
-def _ended(item: Finished, now: float) -> dict[str, Any]:
+def _ended(item: Finished, now: float) -> tuple[Any, ...]:
     again = item.outcome == "retry"
-    return {
-        "state": "waiting" if again else item.outcome,
-        "due_at": now + (item.wait or 0) if again else item.run.due_at,
-        "finished_at": None if again else now,
-        "error": storable(item.error),
-        "lease_until": None,
-    }
+    return (
+        item.run.id,
+        item.run.token,
+        "waiting" if again else item.outcome,
+        now + (item.wait or 0) if again else item.run.due_at,
+        None if again else now,
+        storable(item.error),
+    )
 
 
-def _attempt_row(item: Finished) -> dict[str, Any]:
-    return {
-        "run_id": item.run.id,
-        "handler": item.run.handler,
-        "number": item.run.attempt,
-        "outcome": item.outcome,
-        "worker": None,
-        "started_at": item.run.started_at,
-        "finished_at": item.finished_at,
-        "error": storable(item.error),
-        "note": storable(item.note),
-    }
+def _attempt(item: Finished) -> tuple[Any, ...]:
+    run = item.run
+    texts = storable(item.error), storable(item.note)
+    return run.id, run.handler, run.attempt, item.outcome, run.started_at, item.finished_at, *texts
 
 
 def new_again(now: float) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import dataclasses
 import html
 import json
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -11,13 +12,13 @@ import pytest
 from sqlalchemy import insert
 
 from receiver import meters
-from receiver.dashboard import overview
+from receiver.dashboard import events, overview, pages
 from receiver.dashboard.overview import acks
 from receiver.dashboard.refused import REASONS
-from receiver.store import NewJob, Store, tables
+from receiver.store import NewJob, Store, headers_of, headers_text, tables
 
 from .conftest import ORIGIN, opened, sign_in
-from .stored import SIGNED, fill
+from .stored import SIGNED, arrival, fill
 
 PAGES = (
     "/",
@@ -117,6 +118,83 @@ async def test_a_job_tells_whether_it_finished_and_how_we_heard_of_it(shown, led
     found = await shown.get("/jobs?id=vg_tool_1")
     assert found.headers["location"] == f"/jobs/{stored.job}"
     assert (await shown.get("/jobs?id=nobody")).status_code == 404
+
+
+async def test_half_a_character_from_a_stranger_breaks_no_page(shown, ledger):
+    await shown.post(
+        "/webhooks/videogen", content=json.dumps({"a": "\ud800"}), headers={"content-type": "application/json"}
+    )
+    [refused] = await ledger.events.deliveries()
+    page = await shown.get(f"/refused/{refused['id']}")
+    assert page.status_code == 200
+    assert "\u27e8u+d800\u27e9" in page.text
+
+
+async def test_of_two_providers_that_gave_the_same_id_each_page_shows_its_own(shown, ledger):
+    theirs = {"job_id": "same", "received_at": time.time()}
+    first, second = await ledger.events.add(
+        [
+            arrival(1, theirs["received_at"], source=source, message_id=source, fact=None, job_id="same")
+            for source in ("videogen", "finevoice")
+        ]
+    )
+    for source in ("videogen", "finevoice"):
+        await ledger.jobs.track(NewJob(source=source, tool=None, job_id="same", metadata={"order": f"of-{source}"}))
+        event_id = {"videogen": first, "finevoice": second}[source].event_id
+        await ledger.outputs.record(
+            event_id=event_id, handler="h", output_id=source, source=source, job_id="same", state="missed", type="AUDIO"
+        )
+    for source, added, other in (("videogen", first, "finevoice"), ("finevoice", second, "videogen")):
+        page = (await shown.get(f"/events/{added.event_id}")).text
+        assert f"of-{source}" in page
+        assert f"of-{other}" not in page
+        link = f"/jobs/same?source={source}"
+        assert f'href="{link}"' in page
+        page = (await shown.get(link)).text
+        assert f"of-{source}" in page
+        assert added.event_id in page
+        assert f"<dt>Source</dt><dd>{source}" in page
+        assert [one["source"] for one in await ledger.outputs.recent(job_id="same", source=source)] == [source]
+
+
+async def test_a_large_body_is_made_fit_to_read_beside_the_loop_and_only_as_far_as_it_is_shown(
+    shown, ledger, monkeypatch
+):
+    body = json.dumps([{"token": "tok_hidden"}, *range(60_000)]).encode()
+    [added] = await ledger.events.add([arrival(1, time.time(), body=body)])
+    threads = []
+
+    def noted(body):
+        threads.append(threading.current_thread())
+        return pages.pretty(body)
+
+    monkeypatch.setattr(events, "pretty", noted)
+    page = (await shown.get(f"/events/{added.event_id}")).text
+    assert f"The first 200,000 characters of its {len(body):,} bytes are shown." in page
+    assert "tok_hidden" not in page
+    assert "25000," not in page
+    assert threading.current_thread() not in threads
+    assert len(threads) == 1
+
+
+async def test_an_event_that_no_provider_told_is_not_said_to_be_its(shown, ledger):
+    now = time.time()
+    roads = (
+        ("receiver", "poll", "Our own alarm"),
+        ("videogen", "import", "Imported"),
+        ("videogen", "poll", "was asked"),
+    )
+    for number, (source, road, said) in enumerate(roads):
+        [added] = await ledger.events.add([arrival(number, now, source=source, road=road)])
+        page = (await shown.get(f"/events/{added.event_id}")).text
+        assert said in page
+        assert ("was asked" in page) == (said == "was asked")
+
+
+def test_a_value_with_an_end_of_line_of_another_kind_makes_no_header():
+    text = headers_text([(b"x-odd", b"a\x85authorization: b\x0cc"), (b"host", b"h"), (b"x-odd", b"d")])
+    assert headers_of(text) == {"x-odd": "a\x85authorization: b\x0cc, d", "host": "h"}
+    assert headers_of("") == {}
 
 
 async def test_events_are_found_by_what_people_have_at_hand(shown, ledger, tmp_path):

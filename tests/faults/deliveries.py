@@ -1,4 +1,7 @@
-"""Deliveries by number: each has one message id and one body, the same whenever it is sent again."""
+"""Deliveries by number: each has one message id and one body, the same whenever it is sent again.
+
+Delivery 7 tells that job 7 succeeded; delivery -7 contradicts it, and tells that the same job failed.
+"""
 
 import json
 import time
@@ -19,17 +22,12 @@ def message_id(number: int) -> str:
 
 
 def body(number: int) -> bytes:
-    """Return the JSON of delivery `number`: a finished job of its own."""
-    tool = BAD[number % len(BAD)] if number < 1000 else "GENERATE_SOUND_EFFECT"
-    return json.dumps(
-        {
-            "event": "tool_execution.succeeded",
-            "toolExecutionId": f"vg_tool_{number}",
-            "occurredAt": 1793232000,
-            "toolType": tool,
-            "results": [],
-        }
-    ).encode()
+    """Return the JSON of delivery `number`: how a job of its own ended."""
+    tool = BAD[number % len(BAD)] if 0 <= number < 1000 else "GENERATE_SOUND_EFFECT"
+    job = {"toolExecutionId": f"vg_tool_{abs(number)}", "occurredAt": 1793232000, "toolType": tool}
+    if number < 0:
+        return json.dumps({"event": "tool_execution.failed", **job, "error": {"message": "no", "code": "x"}}).encode()
+    return json.dumps({"event": "tool_execution.succeeded", **job, "results": []}).encode()
 
 
 def headers(number: int, *, stamp: int | None = None) -> dict[str, str]:

@@ -111,10 +111,10 @@ def _signed(request: Mangled) -> bool:
     return expected in headers.get(b"webhook-signature", b"").split(b" ")
 
 
-def on_the_wire(rig: Rig, *, times: int) -> Outcome:
-    """Send mangled bytes to the door's port, each on a connection of its own."""
+def on_the_wire(rig: Rig, *, times: int, patience: float = 30.0) -> Outcome:
+    """Send mangled bytes to the door's port, each on a connection of its own, and wait so long for the answer."""
     web = rig.web("--no-dispatch", RECEIVER_BODY_TIMEOUT="0.2", RECEIVER_LOG_LEVEL="error").start().ready()
-    told = asyncio.run(_throw(web, Mangler(rig.random.getrandbits(32), numbers=10**9), times))
+    told = asyncio.run(_throw(web, Mangler(rig.random.getrandbits(32), numbers=10**9), times, patience))
     alive = web.answers()
     rig.close()
     answers = Counter(status for status, _ in told)
@@ -129,22 +129,22 @@ def on_the_wire(rig: Rig, *, times: int) -> Outcome:
     return _outcome("mangled bytes on the wire", answers, stored=len(stored), lost=acked - stored, wrong=violations)
 
 
-async def _throw(web: Web, mangler: Mangler, times: int) -> list[tuple[int, str]]:
+async def _throw(web: Web, mangler: Mangler, times: int, patience: float) -> list[tuple[int, str]]:
     left = iter(range(times))
 
     async def lane() -> list[tuple[int, str]]:
-        return [await _told(web.port, mangler.wire()) for _ in left]
+        return [await _told(web.port, mangler.wire(), patience) for _ in left]
 
     return [one for lane in await asyncio.gather(*(lane() for _ in range(LANES))) for one in lane]
 
 
-async def _told(port: int, content: bytes) -> tuple[int, str]:
-    """Return the status that these bytes are answered and the event told of; 0 if the connection is just closed."""
+async def _told(port: int, content: bytes, patience: float) -> tuple[int, str]:
+    """Return the status that these bytes are answered and the event told of; 0 if there is no answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(content)
-        answer = await asyncio.wait_for(message(reader), 30)
-    except (ConnectionError, asyncio.IncompleteReadError):
+        answer = await asyncio.wait_for(message(reader), patience)
+    except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
         return 0, ""
     finally:
         writer.transport.abort()

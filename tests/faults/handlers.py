@@ -7,14 +7,41 @@ WITNESS = """
 import asyncio, json, os, resource, signal, threading, time
 from receiver import Retry, handler
 
+_url = os.environ["RECEIVER_DATABASE_URL"]
 _effects = os.open(os.environ["EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
-def note(what, event, context):
+def note(what, event, context, **more):
     row = {
         "what": what, "event": event.id, "job": event.job_id, "attempt": context.attempt, "pid": os.getpid(),
         "received_at": event.received_at, "at": time.clock_gettime(time.CLOCK_REALTIME),
     }
-    os.write(_effects, json.dumps(row).encode() + b"\\n")
+    os.write(_effects, json.dumps(row | more).encode() + b"\\n")
+
+_asking = []
+
+async def is_stored(event):
+    "Whether somebody with a connection of their own, who sees what is committed, finds it; None if there is no answer."
+    try:
+        if not _asking:
+            _asking.append(await _connected())
+        return bool(await _asking[0](event.id))
+    except Exception:
+        _asking.clear()
+        return None
+
+async def _connected():
+    if _url.startswith("sqlite"):
+        import sqlite3
+        path = _url.removeprefix("sqlite:///")
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+        async def ask(id):
+            return database.execute("SELECT 1 FROM events WHERE id = ?", (id,)).fetchone()
+    else:
+        import asyncpg
+        pool = await asyncpg.create_pool(_url, min_size=0, max_size=1, timeout=2)
+        async def ask(id):
+            return await pool.fetchval("SELECT 1 FROM events WHERE id = $1", id, timeout=2)
+    return ask
 """
 
 #: Takes a moment before, in and after the step that must happen once, so that faults hit each of them.
@@ -23,7 +50,7 @@ EFFECT = (
     + """
 @handler("*", retries=50, timeout=5)
 async def effect(event, context):
-    note("start", event, context)
+    note("start", event, context, stored=await is_stored(event))
     await asyncio.sleep(0.02)
     async with context.once("effect") as first:
         if first:
@@ -41,10 +68,9 @@ import sqlite3
 
 def idle():
     # Frozen with SQLite's write lock it would freeze everybody: another test, and not this one.
-    url = os.environ["RECEIVER_DATABASE_URL"]
-    if not url.startswith("sqlite"):
+    if not _url.startswith("sqlite"):
         return True
-    path = url.removeprefix("sqlite:///")
+    path = _url.removeprefix("sqlite:///")
     database = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
         database.execute("BEGIN IMMEDIATE")
@@ -56,7 +82,7 @@ def idle():
 
 @handler("*", retries=50)
 async def effect(event, context):
-    note("start", event, context)
+    note("start", event, context, stored=await is_stored(event))
     if event.job_id.endswith("7") and context.attempt == 1:
         while not idle():
             await asyncio.sleep(0.001)
@@ -87,7 +113,7 @@ RETRYING = (
     + """
 @handler("*", retries=50)
 async def effect(event, context):
-    note("start", event, context)
+    note("start", event, context, stored=await is_stored(event))
     if context.attempt == 1:
         raise Retry("once more", after=1)
     async with context.once("effect") as first:

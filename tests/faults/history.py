@@ -5,9 +5,10 @@ The rules, whatever the fault and whatever the speed:
 - what was answered 200 is stored, as it was sent, under the id that was told, and once;
 - nothing else is answered than 200 and 503 with `Retry-After`;
 - what was stored once stays stored, and a run that ended never moves again;
-- nothing is handled before it is stored;
+- nothing is handled before it is stored: who handles it sees it over a connection of its own;
+- a job that ended never moves again: of two ends that were told one counts, and the other is set aside;
 - a step under `context.once` happens at most once, and is on record if it did;
-- in the end each event has its runs done, failed or waiting for a later time; none is stuck.
+- in the end each event has its run, and all runs are done, failed or waiting for a later time; none is stuck.
 """
 
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from receiver.store.alarms import OURSELVES
+from receiver.store.ledger import ENDS
 
 from .databases import ask
 from .deliveries import body
@@ -50,6 +52,7 @@ class Stored:
     runs: Mapping[str, Row]
     attempts: Mapping[str, Sequence[Row]]  #: by run, in order
     steps: Mapping[str, Row]  #: by run; only steps named `effect`
+    jobs: Mapping[str, Row]  #: by the provider's id
     damage: Sequence[str] = ()  #: what the engine's own check of its files found
 
 
@@ -58,22 +61,24 @@ class Watch:
     """Looks at the store now and then: what was there stays there, what has ended stays ended."""
 
     events: set[str] = field(default_factory=set)
-    ended: dict[str, tuple[str, float]] = field(default_factory=dict)
+    ended: dict[str, tuple[object, ...]] = field(default_factory=dict)  #: runs and jobs, e.g. `"run run_…"`
     violations: list[str] = field(default_factory=list)
 
     def look(self, url: str) -> None:
         """Compare what the store has now with what it had before."""
         events = {row[0] for row in ask(url, "SELECT id FROM events")}
-        found = ask(url, "SELECT id, state, finished_at FROM runs WHERE finished_at IS NOT NULL")
-        self.compare(events, {id: (state, at) for id, state, at in found})
+        runs = ask(url, "SELECT id, state, finished_at FROM runs WHERE finished_at IS NOT NULL")
+        jobs = ask(url, "SELECT job_id, state, ended_at, event_id FROM jobs WHERE ended_at IS NOT NULL")
+        kinds = {"run": runs, "job": jobs}
+        self.compare(events, {f"{kind} {id}": tuple(end) for kind, rows in kinds.items() for id, *end in rows})
 
-    def compare(self, events: set[str], ended: dict[str, tuple[str, float]]) -> None:
+    def compare(self, events: set[str], ended: dict[str, tuple[object, ...]]) -> None:
         """Compare this with what was there before."""
         self.violations += [f"event {id} was stored and is gone" for id in self.events - events]
         self.violations += [
-            f"run {id} had ended {before} and is now {ended.get(id)}"
-            for id, before in self.ended.items()
-            if ended.get(id) != before
+            f"{what} had ended {before} and is now {ended.get(what)}"
+            for what, before in self.ended.items()
+            if ended.get(what) != before
         ]
         self.events, self.ended = events, ended
 
@@ -85,10 +90,11 @@ def stored(url: str) -> Stored:
         attempts[row["run_id"]].append(row)
     steps = _rows(url, "steps", "run_id key begun_at done_at")
     return Stored(
-        events=_by_id(_rows(url, "events", "id source state job_id message_id received_at body")),
+        events=_by_id(_rows(url, "events", "id source state kind job_id message_id received_at body")),
         runs=_by_id(_rows(url, "runs", "id event_id handler state attempt due_at finished_at lease_until")),
         attempts=attempts,
         steps={row["run_id"]: row for row in steps if row["key"] == "effect"},
+        jobs={row["job_id"]: row for row in _rows(url, "jobs", "job_id state event_id")},
         damage=[row[0] for row in ask(url, "PRAGMA integrity_check") if row[0] != "ok"] if "sqlite" in url else (),
     )
 
@@ -113,6 +119,8 @@ def judge(there: Stored, sent: Sequence[Row], effects: Sequence[Row], *, now: fl
         *_answers(sent, by_message),
         *_events(there, sent),
         *_handled(there, effects),
+        *_fanned_out(there),
+        *_jobs(there),
         *_runs(there, now),
         *_steps(there, counted),
     ]
@@ -152,12 +160,39 @@ def _events(there: Stored, sent: Sequence[Row]) -> Iterator[str]:
             yield f"{event['id']} was never sent"
         elif bytes(event["body"]) != body(numbers[event["message_id"]]):
             yield f"{event['id']} is not what was sent"
+
+
+def _fanned_out(there: Stored) -> Iterator[str]:
+    handled = {run["event_id"] for run in there.runs.values() if run["handler"] == "effect"}
+    for id, event in there.events.items():
         if event["state"] == "waiting":
-            yield f"{event['id']} was never fanned out"
+            yield f"{id} was never fanned out"
+        elif event["state"] == "conflicting" and id in handled:
+            yield f"{id} contradicts what was told before, and has a run"
+        elif event["state"] != "conflicting" and id not in handled:
+            yield f"{id} is {event['state']} and has no run"
+
+
+def _jobs(there: Stored) -> Iterator[str]:
+    told = {row["event_id"]: row for row in there.jobs.values()}
+    for id, event in there.events.items():
+        job = there.jobs.get(event["job_id"])
+        if event["source"] == OURSELVES or event["state"] == "waiting":
+            continue
+        if job is None or job["event_id"] not in there.events:
+            yield f"{id} tells the end of {event['job_id']}, which has none on record"
+        elif event["state"] == "dispatched" and (id not in told or ENDS[event["kind"]] != job["state"]):
+            yield f"{id} was taken for the end of {event['job_id']}, which is {job['state']} by {job['event_id']}"
+        elif event["state"] == "conflicting" and ENDS[event["kind"]] == job["state"]:
+            yield f"{id} was set aside, and {event['job_id']} is {job['state']}"
 
 
 def _handled(there: Stored, effects: Sequence[Row]) -> Iterator[str]:
+    if effects and not any(row.get("stored") for row in effects):
+        yield "no handler could look up what it handled"
     for row in effects:
+        if row.get("stored") is False:
+            yield f"{row['event']} was handled before it was stored"
         if row["event"] not in there.events:
             yield f"{row['event']} was handled and is not stored"
         elif there.events[row["event"]]["source"] == OURSELVES:

@@ -1,7 +1,13 @@
 """The history checker finds what is wrong. Each case is a history that holds, with one thing changed."""
 
-import pytest
+import asyncio
 
+import pytest
+from sqlalchemy import update
+
+from receiver.store.tables import jobs
+
+from ..store.conftest import arrival, handle  # noqa: F401 - fixtures
 from .deliveries import body
 from .history import Stored, Watch, judge
 
@@ -10,25 +16,42 @@ EVENT = {
     "id": "evt_1",
     "source": "videogen",
     "state": "dispatched",
+    "kind": "job.succeeded",
+    "job_id": "vg_tool_1",
     "message_id": "msg_1",
     "received_at": 1.0,
     "body": body(1),
 }
 RUN = {"id": "run_1", "event_id": "evt_1", "handler": "effect", "state": "done", "due_at": 1.0}
 STEP = {"run_id": "run_1", "key": "effect", "done_at": 3.0}
-START = {"what": "start", "event": "evt_1", "at": 2.0}
+START = {"what": "start", "event": "evt_1", "at": 2.0, "stored": True}
 EFFECT = {"what": "effect", "event": "evt_1", "at": 2.0}
+JOB = {"job_id": "vg_tool_1", "state": "succeeded", "event_id": "evt_1"}
 NOW = 10.0
+
+#: What tells another end of the same job, and is set aside.
+OTHER = EVENT | {"id": "evt_2", "state": "conflicting", "kind": "job.failed", "message_id": "msg_-1", "body": body(-1)}
+SENT_OTHER = SENT | {"message": "msg_-1", "number": -1, "told": {"event": "evt_2", "status": "stored"}}
 
 
 def history(
-    *, event=None, run=None, attempts=("done",), steps=(STEP,), sent=(SENT,), effects=(START, EFFECT), damage=()
+    *,
+    event=None,
+    other=None,
+    run=None,
+    attempts=("done",),
+    steps=(STEP,),
+    job=None,
+    sent=(SENT,),
+    effects=(START, EFFECT),
+    damage=(),
 ):
     there = Stored(
-        events={} if event == "gone" else {"evt_1": EVENT | (event or {})},
-        runs={"run_1": RUN | (run or {})},
+        events=({} if event == "gone" else {"evt_1": EVENT | (event or {})}) | ({"evt_2": other} if other else {}),
+        runs={} if run == "gone" else {"run_1": RUN | (run or {})},
         attempts={"run_1": [{"outcome": outcome} for outcome in attempts]},
         steps={step["run_id"]: step for step in steps},
+        jobs={} if job == "gone" else {"vg_tool_1": JOB | (job or {})},
         damage=damage,
     )
     return judge(there, sent, effects, now=NOW)
@@ -45,6 +68,8 @@ def history(
         {"run": {"state": "waiting", "due_at": NOW + 1}, "attempts": ["retry"]},
         {"run": {"state": "failed"}, "attempts": ["lost"]},
         {"run": {"state": "done"}, "effects": [START], "steps": [STEP | {"done_at": None}]},
+        {"other": OTHER, "sent": [SENT, SENT_OTHER]},
+        {"effects": [START | {"stored": None}, START, EFFECT]},
     ],
     ids=str,
 )
@@ -65,8 +90,24 @@ def test_a_history_that_holds_is_found_to_hold(changes):
         ({"sent": []}, "evt_1 was never sent"),
         ({"event": {"body": body(2)}}, "evt_1 is not what was sent"),
         ({"event": {"state": "waiting"}}, "evt_1 was never fanned out"),
+        ({"run": "gone"}, "evt_1 is dispatched and has no run"),
+        ({"run": {"handler": "another"}}, "evt_1 is dispatched and has no run"),
+        ({"event": {"state": "conflicting"}}, "evt_1 contradicts what was told before, and has a run"),
+        ({"job": "gone"}, "evt_1 tells the end of vg_tool_1, which has none on record"),
+        ({"job": {"event_id": "evt_9"}}, "evt_1 tells the end of vg_tool_1, which has none on record"),
+        (
+            {"other": OTHER, "job": {"state": "failed", "event_id": "evt_2"}},
+            "evt_1 was taken for the end of vg_tool_1, which is failed by evt_2",
+        ),
+        (
+            {"other": OTHER | {"state": "dispatched"}},
+            "evt_2 was taken for the end of vg_tool_1, which is succeeded by evt_1",
+        ),
+        ({"other": OTHER | {"kind": "job.succeeded"}}, "evt_2 was set aside, and vg_tool_1 is succeeded"),
         ({"effects": [START | {"event": "evt_2"}]}, "evt_2 was handled and is not stored"),
         ({"effects": [START | {"at": 0.5}, EFFECT]}, "evt_1 was handled before it was received"),
+        ({"effects": [START | {"stored": False}, EFFECT]}, "evt_1 was handled before it was stored"),
+        ({"effects": [START | {"stored": None}, EFFECT]}, "no handler could look up what it handled"),
         ({"run": {"state": "running"}, "attempts": []}, "run run_1 is stuck running"),
         ({"run": {"state": "waiting"}, "attempts": []}, "run run_1 is due and nobody runs it"),
         ({"attempts": ["done", "done"]}, "run run_1 went on after its end: done, done"),
@@ -86,18 +127,43 @@ def test_what_was_lost_and_what_was_doubled_is_counted():
     assert (verdict.acked, verdict.stored, verdict.lost, verdict.doubled) == (1, 0, 1, 1)
 
 
+ENDED = {"run run_1": ("done", 5.0), "job job_1": ("succeeded", 5.0, "evt_1")}
+
+
 @pytest.mark.parametrize(
     ("events", "ended", "told"),
     [
-        (set(), {"run_1": ("done", 5.0)}, "event evt_1 was stored and is gone"),
-        ({"evt_1"}, {}, "run run_1 had ended ('done', 5.0) and is now None"),
-        ({"evt_1"}, {"run_1": ("failed", 6.0)}, "run run_1 had ended ('done', 5.0) and is now ('failed', 6.0)"),
+        (set(), {}, "event evt_1 was stored and is gone"),
+        ({"evt_1"}, {"run run_1": None}, "run run_1 had ended ('done', 5.0) and is now None"),
+        (
+            {"evt_1"},
+            {"run run_1": ("failed", 6.0)},
+            "run run_1 had ended ('done', 5.0) and is now ('failed', 6.0)",
+        ),
+        (
+            {"evt_1"},
+            {"job job_1": ("failed", 6.0, "evt_2")},
+            "job job_1 had ended ('succeeded', 5.0, 'evt_1') and is now ('failed', 6.0, 'evt_2')",
+        ),
     ],
 )
 def test_what_goes_away_or_moves_after_its_end_is_seen(events, ended, told):
-    watch = Watch()
-    watch.compare({"evt_1"}, {"run_1": ("done", 5.0)})
-    watch.compare({"evt_1", "evt_2"}, {"run_1": ("done", 5.0), "run_2": ("done", 6.0)})
+    watch, more = Watch(), {"run run_2": ("done", 6.0)}
+    watch.compare({"evt_1"}, ENDED)
+    watch.compare({"evt_1", "evt_2"}, ENDED | more)
     assert watch.violations == []
-    watch.compare(events | {"evt_2"}, ended | {"run_2": ("done", 6.0)})
+    watch.compare(events | {"evt_2"}, ENDED | more | ended)
     assert watch.violations == [told]
+
+
+async def test_the_ends_of_jobs_are_looked_at_in_the_store(store, arrival, handle):  # noqa: F811
+    await store.events.add([arrival(1)])
+    await handle(effect="done")
+    watch = Watch()
+    await asyncio.to_thread(watch.look, store.url)
+    assert {what.split(" ")[0] for what in watch.ended} == {"run", "job"}
+    async with store.database.write() as connection:
+        await connection.execute(update(jobs).values(state="failed"))
+    await asyncio.to_thread(watch.look, store.url)
+    [told] = watch.violations
+    assert told.startswith("job job_1 had ended ('succeeded', ")

@@ -16,7 +16,7 @@ def test_handlers_that_raise_hang_leave_or_eat_memory_fail_and_nobody_else_feels
 
 def test_a_handler_that_blocks_its_worker_is_ended_with_it_and_told_by_its_line(tmp_path):
     blocking = """
-@handler("*", retries=0, timeout=0.1)
+@handler("*", retries=0, timeout=3600)
 async def blocks(event, context):
     note("start", event, context)
     threading.Event().wait()  # the line to be told

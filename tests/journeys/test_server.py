@@ -18,20 +18,6 @@ def test_a_delivery_is_answered_and_its_handler_runs(server):
     assert (id, type, job_id) == (answer.json()["event"], "tool_execution.succeeded", "vg_tool_1")
 
 
-def test_at_rest_an_answer_takes_under_50_ms_and_the_handler_starts_within_100_ms(server):
-    answers = []
-    with httpx.Client() as client:
-        for number in range(21):
-            began = time.perf_counter()
-            assert deliver(server.url, job(number), id=f"msg_{number}", client=client).status_code == 200
-            answers.append(time.perf_counter() - began)
-            until(lambda wanted=number + 1: len(server.handled()) == wanted, "handled")
-    starts = sorted(row[3] for row in server.handled())
-    # Medians: this machine is shared, and a single pause of it says nothing about us.
-    assert sorted(answers)[10] < 0.05
-    assert starts[10] < 0.1
-
-
 def test_sigterm_lets_the_running_handler_finish_and_exits_0(tmp_path):
     slow = """
 import asyncio, os, pathlib

@@ -1,11 +1,14 @@
 """Each of these holds on both engines."""
 
 import asyncio
+import itertools
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, delete, event, update
 
+import receiver.store.turn
 from receiver.store import Finished, Store
+from receiver.store.tables import events, runs
 
 FREE = {"log": 10, "mail": 10}
 
@@ -61,7 +64,8 @@ async def test_a_turn_takes_as_many_statements_for_ninety_events_as_for_ten(stor
         event.listen(Engine, "before_cursor_execute", note)
         try:
             claimed = (await turn(store, free={"log": 100})).claimed
-            await turn(store, finished=[done(run, clock) for run in claimed])
+            ways = itertools.cycle([{}, {"outcome": "retry", "wait": 3600.0}, {"outcome": "failed"}])
+            await turn(store, finished=[done(run, clock, **next(ways)) for run in claimed])
         finally:
             event.remove(Engine, "before_cursor_execute", note)
         assert len(claimed) == len(numbers)
@@ -216,6 +220,30 @@ async def test_runs_of_one_job_go_one_after_the_other_if_asked_for(store, arriva
     assert (await turn(store, finished=[done(first, clock, outcome="failed", error="x")])).more
     [second] = (await turn(store)).claimed
     assert second.event["message_id"] == "msg_2"
+
+
+async def test_runs_of_one_job_go_in_the_order_of_its_events_also_if_workers_clocks_differ(store, arrival, monkeypatch):
+    await store.events.add([arrival(1, job_id="job")])
+    monkeypatch.setattr(receiver.store.turn, "new_id", lambda prefix: f"{prefix}_2")
+    await turn(store, worker="five minutes ahead", ordered=True, free={"log": 0})
+    await store.events.add([arrival(2, job_id="job")])
+    monkeypatch.setattr(receiver.store.turn, "new_id", lambda prefix: f"{prefix}_1")
+    await turn(store, worker="on time", ordered=True, free={"log": 0})
+    [first] = (await turn(store)).claimed
+    assert first.event["message_id"] == "msg_1"
+
+
+async def test_a_run_waits_while_an_earlier_event_of_its_job_has_no_runs_yet(store, arrival):
+    [first] = await store.events.add([arrival(1, job_id="job")])
+    await store.events.add([arrival(2, job_id="job")])
+    await turn(store, ordered=True, free={"log": 0})
+    async with store.database.write() as connection:
+        # As another worker sees it that was quicker with the second event.
+        await connection.execute(delete(runs).where(runs.c.event_id == first.event_id))
+        await connection.execute(update(events).where(events.c.id == first.event_id).values(state="waiting"))
+    assert (await turn(store, ordered=True)).claimed == []
+    [claimed] = (await turn(store, ordered=True)).claimed
+    assert claimed.event["message_id"] == "msg_1"
 
 
 async def test_a_paused_handler_gathers_runs_until_it_is_resumed(store, arrival):
