@@ -189,6 +189,12 @@ def _configure(engine: Engine) -> None:
         immediate = connection.get_execution_options().get("write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
+    @event.listens_for(engine, "invalidate")
+    def roll_back(connection: Any, _record: object, _error: object) -> None:
+        # Who is cancelled leaves a cursor in the middle of its rows, and as long as that lives, SQLite keeps a closed
+        # connection open, with the place to write. This is done right after the statement that is on its way.
+        connection.rollback()
+
 
 def _postgresql(url: str) -> AsyncEngine:
     return create_async_engine(
