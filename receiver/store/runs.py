@@ -66,30 +66,27 @@ class Runs:
         `wanted` names the handlers of an event, each with its order key. `free` says how many runs of each
         handler to claim at most. Of the handlers in `captures`, the runs whose outputs expire first go first.
         """
-        work = await self._work_before(free, captures)
-        if work and not (finished or work.news or work.due):
-            return Turn(claimed=[], lost=[], more=False, next_due=work.next_due, now=work.now)
+
+        def find(connection: Connection) -> Work:
+            now = self._database.time(connection)
+            return look(connection, Mark(worker, now + lease, now), free, captures, wanted)
+
+        # SQLite has one place to write, which we keep the shorter for looking before. What another worker does
+        # meanwhile is noticed by the statements that change. PostgreSQL locks what it finds.
+        before = await self._database.reading(find) if self._database.is_sqlite else None
+        if before and not (finished or before.news or before.due):
+            return Turn(claimed=[], lost=[], more=False, next_due=before.next_due, now=before.mark.started_at)
 
         def act(connection: Connection) -> tuple[Work, list[Finished], list[Taken]]:
-            found = work or look(connection, self._database.time(connection), free, captures)
-            mark = Mark(worker, found.now + lease, found.now)
-            return found, *change(connection, found, finished, wanted, mark)
+            work = before or find(connection)
+            return work, *change(connection, work, finished)
 
-        found, lost, taken = await self._database.writing(act)
-        claimed = await self._database.reading(lambda one: with_events(one, taken, found)) if taken else []
-        again = [found.now + item.wait for item in finished if item.wait is not None]
-        next_due = min([moment for moment in (found.next_due, *again) if moment is not None], default=None)
-        return Turn(claimed=claimed, lost=lost, more=found.more, next_due=next_due, now=found.now)
-
-    async def _work_before(self, free: Mapping[str, int], captures: Collection[str]) -> Work | None:
-        """Look before the transaction on SQLite, whose one writer we keep the shorter for it.
-
-        What another worker does meanwhile is noticed by the statements that change. PostgreSQL looks, and
-        locks what it finds, within the transaction.
-        """
-        if not self._database.is_sqlite:
-            return None
-        return await self._database.reading(lambda one: look(one, self._database.time(one), free, captures))
+        work, lost, taken = await self._database.writing(act)
+        claimed = await self._database.reading(lambda one: with_events(one, taken, work)) if taken else []
+        now = work.mark.started_at
+        again = [now + item.wait for item in finished if item.wait is not None]
+        next_due = min([moment for moment in (work.next_due, *again) if moment is not None], default=None)
+        return Turn(claimed=claimed, lost=lost, more=work.more, next_due=next_due, now=now)
 
     async def extend(self, held: Sequence[Claimed], *, worker: str, lease: float) -> None:
         """Extend the leases of the runs that a worker is busy with.
