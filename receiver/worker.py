@@ -266,7 +266,7 @@ class Desk:
         sources: Mapping[str, Source],
         http: Any,
         shared: Shared,
-        once: Callable[[str, str], AbstractAsyncContextManager[bool]],
+        once: Callable[[Claimed, str], AbstractAsyncContextManager[bool]],
         record: Callable[..., Awaitable[None]],
     ) -> None:
         self._settings = settings
@@ -316,7 +316,7 @@ class Desk:
             log=structlog.get_logger(f"handlers.{claimed.handler}"),
             http=self._http,
             files=self._files,
-            once=lambda key: self._once(claimed.id, key),
+            once=lambda key: self._once(claimed, key),
             refresh=refresh,
             submit=submit,
             record=record,
