@@ -40,6 +40,16 @@ def ahead(rig: Rig, *, times: int) -> Outcome:
     return Outcome(fault="clock jumps ahead an hour", engine=rig.engine, times=times, verdict=verdict, note=note)
 
 
+def back(rig: Rig, *, times: int) -> Outcome:
+    """Let the machine's clock jump back by an hour, and ahead again: what comes meanwhile is handled as ever."""
+    clock = rig.folder / "clock"
+    _jump(rig, [clock, clock], [0 if number % 2 else -HOUR for number in range(2 * times)])
+    verdict = rig.verdict()
+    handled = sum(row["what"] == "effect" for row in rig.effects())
+    note = f"{handled} effects, {verdict.taken_over} attempts taken over"
+    return Outcome(fault="clock jumps back an hour", engine=rig.engine, times=times, verdict=verdict, note=note)
+
+
 def _jump(rig: Rig, clocks: list[Path], offsets: list[int]) -> None:
     [web], _ = rig.fleet(workers=0)
     for clock in clocks:
@@ -50,6 +60,7 @@ def _jump(rig: Rig, clocks: list[Path], offsets: list[int]) -> None:
             sender.more(rig.random.randint(20, 60))
             rig.more_effects(20)
             _set(clocks[number % 2], offset)
+            rig.more_effects(5)
             rig.look()
     rig.settle()
 

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections at the worst moment: when the request is there and the answer is not."""
+"""Proxies that cut connections at the worst moment: when the request is there and the answer is not."""
 
 import asyncio
 import random
@@ -38,11 +38,15 @@ class Proxy:
     async def _serve(self) -> None:
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
-        server = await asyncio.start_server(self._one, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server = await self._listen()
         self._ready.set()
         await stopped.wait()
         server.close()
+
+    async def _listen(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._one, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        return server
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):

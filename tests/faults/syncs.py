@@ -54,6 +54,25 @@ def _dies(process: Process, at: int) -> int:
     return process.wait()
 
 
+def refused_to_a_worker(rig: Rig, *, when: str) -> Outcome:
+    """The same for a worker, while the door's syncs work; and then a worker on a disk that works."""
+    [web], _ = rig.fleet(workers=0)
+    worker = rig.worker(wrapper=injected(f"error=EIO:when={when}")).start()
+    with rig.sending(web) as sender:
+        sender.more(20)
+        until(lambda: worker.said("store_unavailable") or not worker.alive, "the worker's syncs fail")
+        gone = [] if worker.alive else ["the worker is gone"]
+        sender.more(20)
+        rig.look()
+        worker.kill()
+        worker.wrapper = ()
+        worker.start()
+        rig.more_effects(5)
+    rig.settle()
+    verdict = rig.verdict().with_violations(gone)
+    return Outcome(fault="sync fails for a worker", engine=rig.engine, times=1, verdict=verdict)
+
+
 def refused(rig: Rig, *, when: str) -> Outcome:
     """Let syncs fail with EIO, `when` as strace counts them, e.g. `"3+"`; then start anew on a disk that works."""
     migrate(rig.url)

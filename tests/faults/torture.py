@@ -4,7 +4,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import clocks, cuts, disks, freezes, fuzz, guided, kills, misbehaviour, outages, restarts, small_disk, syncs
+from . import (
+    clocks,
+    commits,
+    cuts,
+    disks,
+    freezes,
+    fuzz,
+    guided,
+    kills,
+    misbehaviour,
+    outages,
+    restarts,
+    small_disk,
+    syncs,
+)
 from .databases import Postgres
 from .handlers import EFFECT, MISBEHAVING
 from .outcome import Outcome, together
@@ -47,17 +61,19 @@ class Torture:
 
     def clocks(self) -> Iterator[Outcome]:
         yield from self.sqlite(clocks.ahead, 20)
+        yield from self.sqlite(clocks.back, 20)
         yield from self.postgresql(clocks.apart, 20)
 
     def handlers(self) -> Iterator[Outcome]:
-        with self._rig("handlers", handlers=MISBEHAVING) as rig:
-            yield misbehaviour.handlers(rig, times=self.times(2), pause=0.5)
+        for name, url in (("sqlite", None), ("postgresql", self.server.database())):
+            with self._rig(f"handlers-{name}", url, handlers=MISBEHAVING) as rig:
+                yield misbehaviour.handlers(rig, times=self.times(2), pause=0.5)
 
     def requests(self) -> Iterator[Outcome]:
         yield fuzz.inside(self.folder / "requests", seed=self.seed, times=self.times(1_000_000))
 
     def guided(self) -> Iterator[Outcome]:
-        yield guided.deliveries(self.folder / "guided", seed=self.seed, times=self.times(1_000_000))
+        yield guided.deliveries(self.folder / "guided", seed=self.seed, times=self.times(300_000))
 
     def syncs(self) -> Iterator[Outcome]:
         if why := syncs.traceable():
@@ -74,11 +90,17 @@ class Torture:
             yield Outcome(fault="sync fails", engine="SQLite", times=0, note=why)
             return
         tried = REFUSALS[: self.times(len(REFUSALS))]
-        yield together([self._one_refusal(when) for when in tried], note=f"the N-th, or from it on: {', '.join(tried)}")
+        note = f"the N-th, or from it on: {', '.join(tried)}"
+        yield together([self._one_refusal(when) for when in tried], note=note)
+        yield together([self._one_refusal_of_a_worker(when) for when in tried], note=note)
 
     def _one_refusal(self, when: str) -> Outcome:
         with self._rig(f"refused-{when}") as rig:
             return syncs.refused(rig, when=when)
+
+    def _one_refusal_of_a_worker(self, when: str) -> Outcome:
+        with self._rig(f"refused-worker-{when}") as rig:
+            return syncs.refused_to_a_worker(rig, when=when)
 
     def disk(self) -> Iterator[Outcome]:
         if why := disks.mountable():
@@ -96,6 +118,7 @@ FAULTS: dict[str, Callable[[Torture], Iterator[Outcome]]] = {
     "growth": lambda torture: torture.sqlite(disks.files_cannot_grow, 40),
     "outages": Torture.outages,
     "cuts": lambda torture: torture.both(cuts.answers, 1000),
+    "commits": lambda torture: torture.postgresql(commits.answers, 300),
     "freezes": lambda torture: torture.both(freezes.at_random, 30),
     "clocks": Torture.clocks,
     "handlers": Torture.handlers,
