@@ -92,6 +92,14 @@ ROWS = (
         aim=0.98,
     ),
     Row(
+        name="pruning",
+        what="ack p99 at 1,000/s while 300,000 old events are being deleted",
+        must=25,
+        aim=10,
+        most=True,
+        unit=" ms",
+    ),
+    Row(
         name="memory",
         what="memory of `serve` after 200,000 deliveries, web and worker together",
         must=150,

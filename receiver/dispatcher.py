@@ -1,6 +1,7 @@
 """Run handlers: fan events out, claim due runs, give each its time, and keep how it went."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,12 +14,15 @@ from .attempt import Calls, Ended, describe
 from .context import Context
 from .errors import Unavailable
 from .events import Event
-from .lane import AHEAD, Lane, Place, Places
+from .lane import AHEAD_SECONDS, Place, Places
 from .registry import Handler
 from .store import MATCHED, Claimed, Finished, Store
 from .tracing import Tracing
 
 log = structlog.get_logger(__name__)
+
+#: Whether a level is logged. To be told so by structlog takes a tenth of what a run costs.
+_logged = logging.getLogger(__name__).isEnabledFor
 
 #: Seconds between two looks at the store when nothing wakes us; jittered.
 POLL = 1.0
@@ -95,16 +99,17 @@ class Dispatcher:
         self._context_of = context_of
         self._captures = capturing(handlers)
         self._worker = worker
-        self._concurrency = concurrency
         self._lease = lease
         self._grace = grace
         self._roll = roll
-        self._running: dict[asyncio.Task[None], Claimed] = {}
-        self._lanes = {handler.name: Lane(handler.concurrency) for handler in handlers}
+        self._held: dict[tuple[str, int], Claimed] = {}  # ours until the store knows how they ended, by id and token
+        self._running: dict[asyncio.Task[None], tuple[Claimed, Place]] = {}
         self._finished: list[Finished] = []
         self._calls = Calls()
         self._wakened = asyncio.Event()
-        self._places = Places(concurrency, freed=self._wakened.set)
+        self._begun = asyncio.Event()  # all that was claimed
+        each = {handler.name: handler.concurrency for handler in handlers}
+        self._places: Places[Claimed] = Places(concurrency, each, begin=self._begin, freed=self._wakened.set)
         self._stopping = asyncio.Event()
         self._drained = asyncio.Event()
 
@@ -113,9 +118,11 @@ class Dispatcher:
         self._wakened.set()
 
     def stop(self) -> None:
-        """Claim nothing more; `run` ends after the drain."""
+        """Claim and begin nothing more; `run` ends after the drain."""
+        self._places.close()
         self._stopping.set()
         self._wakened.set()
+        self._begun.set()
 
     async def run(self) -> None:
         """Run due handlers until `stop`, then drain: wait up to the grace time, cancel the rest, give leases back."""
@@ -146,7 +153,7 @@ class Dispatcher:
                 lease=self._lease,
                 finished=finished,
                 wanted=self._wanted,
-                free=self._free(),
+                free=self._places.room(),
                 captures=self._captures,
             )
         except Unavailable as error:
@@ -154,6 +161,8 @@ class Dispatcher:
             await _wait(self._stopping, 1.0 + self._roll())
             return 0
         del self._finished[: len(finished)]
+        for item in finished:
+            del self._held[item.run.id, item.run.token]
         for late in turn.lost:
             meters.ATTEMPTS.add(late.run.handler, "lost")
             log.warning(
@@ -165,11 +174,12 @@ class Dispatcher:
                 outcome=late.outcome,
             )
         for claimed in turn.claimed:
-            self._start(claimed)
+            self._held[claimed.id, claimed.token] = claimed
+            self._places.enter(self._places.lanes[claimed.handler], claimed)
         if turn.more:
             return 0
         rest = POLL * (0.5 + self._roll())
-        if turn.next_due is not None and self._has_room():
+        if turn.next_due is not None and any(self._places.room().values()):
             rest = min(rest, max(0.0, turn.next_due - turn.now))
         return rest
 
@@ -182,6 +192,9 @@ class Dispatcher:
             await asyncio.sleep(0)  # let what was started take its first step
             return
         await asyncio.sleep(min(after, LONGEST_REST))
+        if self._places.queued():  # these are quick: one turn records them all
+            self._begun.clear()
+            await _wait(self._begun, AHEAD_SECONDS)
         if self._finished:
             return
         await _wait(self._wakened, seconds)
@@ -189,39 +202,31 @@ class Dispatcher:
     def _wanted(self, row: Mapping[str, Any]) -> dict[str, str | None]:
         return wanted(matched(row), self._handlers.values())
 
-    def _free(self) -> dict[str, int]:
-        room = max(self._concurrency, AHEAD) - (len(self._running) - self._places.standing)
-        return {name: max(0, min(room, lane.room())) for name, lane in self._lanes.items()}
-
-    def _has_room(self) -> bool:
-        return any(self._free().values())
-
-    def _start(self, claimed: Claimed) -> None:
-        task = asyncio.create_task(self._queue(claimed), name=f"run {claimed.id}")
-        self._running[task] = claimed
-        self._lanes[claimed.handler].taken += 1
+    def _begin(self, claimed: Claimed) -> None:
+        place = Place(self._places.lanes[claimed.handler], self._places)
+        task = asyncio.create_task(self._attempt(claimed, place), name=claimed.id)
+        self._running[task] = claimed, place
         task.add_done_callback(self._ended)
+        if not self._places.queued():
+            self._begun.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._lanes[self._running.pop(task).handler].taken -= 1
+        _, place = self._running.pop(task)
+        place.leave()
         self._wakened.set()
 
-    async def _queue(self, claimed: Claimed) -> None:
-        lane = self._lanes[claimed.handler]
-        async with Place(lane, self._places) as place:
-            began = time.monotonic()
-            await self._attempt(claimed)
-            lane.took(time.monotonic() - began - place.aside)
-
-    async def _attempt(self, claimed: Claimed) -> None:
+    async def _attempt(self, claimed: Claimed, place: Place) -> None:
+        place.hold()
         handler = self._handlers[claimed.handler]
-        with structlog.contextvars.bound_contextvars(
+        # Never unbound: this task is for this run alone, and so are its variables.
+        structlog.contextvars.bind_contextvars(
             event_id=claimed.event["id"], run_id=claimed.id, handler=handler.name, job_id=claimed.event["job_id"]
-        ):
-            began = time.monotonic()
-            ended = await self._traced(handler, claimed)
-            seconds = time.monotonic() - began
-            _tell(ended, claimed, seconds=seconds)
+        )
+        began = time.monotonic()
+        ended = await self._traced(handler, claimed)
+        seconds = time.monotonic() - began
+        self._places.lanes[handler.name].took(seconds - place.aside)
+        _tell(ended, claimed, seconds=seconds)
         meters.ATTEMPTS.add(handler.name, ended.outcome)
         meters.ATTEMPT_TIMES.add(seconds, handler.name)
         wait = None
@@ -266,8 +271,8 @@ class Dispatcher:
         limits = {name: handler.retries + 1 for name, handler in self._handlers.items()}
         while not self._drained.is_set():
             try:
-                if held := self._held():
-                    await self._store.runs.extend(held, worker=self._worker, lease=self._lease)
+                if self._held:
+                    await self._store.runs.extend(list(self._held.values()), worker=self._worker, lease=self._lease)
                 if reaped := await self._store.runs.reap(limits=limits, wait=self._wait_after_loss):
                     log.warning("leases_ended", runs=reaped)
                     self._wakened.set()
@@ -275,28 +280,25 @@ class Dispatcher:
                 log.error("store_unavailable", error=str(error))
             await _wait(self._drained, self._lease / 3)
 
-    def _held(self) -> list[Claimed]:
-        """Return the runs that are ours: those whose end is not recorded yet, too."""
-        ended = {item.run.id: item.run for item in self._finished}
-        return list((ended | {run.id: run for run in self._running.values()}).values())
-
     def _wait_after_loss(self, attempt: int) -> float:
         return backoff(attempt, roll=self._roll())
 
     async def _drain(self) -> list[Claimed]:
         """Let what runs end within the grace time, cancel the rest; return what is to be given back."""
+        self._places.close()
         if self._running:
             log.info("draining", runs=len(self._running), grace=self._grace)
             await asyncio.wait(self._running, timeout=self._grace)
-        left = dict(self._running)
-        for task in left:
+        for task in self._running:
             task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=CANCELLING)
-            log.warning("runs_given_back", runs=[claimed.id for claimed in left.values()])
+        if self._running:
+            await asyncio.wait(self._running, timeout=CANCELLING)
         self._calls.close()
-        ended = {finished.run.id for finished in self._finished}
-        return [claimed for claimed in left.values() if claimed.id not in ended]
+        ended = {(item.run.id, item.run.token) for item in self._finished}
+        given_back = [run for key, run in self._held.items() if key not in ended]
+        if given_back:
+            log.warning("runs_given_back", runs=[run.id for run in given_back])
+        return given_back
 
     async def _settle(self, given_back: Sequence[Claimed]) -> None:
         """Record what ended and give the rest back. A store that does not answer is asked again, for a while."""
@@ -326,7 +328,8 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 def _tell(ended: Ended, claimed: Claimed, *, seconds: float) -> None:
     if ended.outcome == "done":
-        log.debug("run_done", attempt=claimed.attempt, seconds=round(seconds, 3))
+        if _logged(logging.DEBUG):
+            log.debug("run_done", attempt=claimed.attempt, seconds=round(seconds, 3))
     elif ended.outcome == "retry":
         log.warning("run_waits", attempt=claimed.attempt, error=ended.error)
     else:

@@ -221,6 +221,49 @@ async def test_a_hanging_handler_is_cut_off_and_delays_nobody(store, clock, arri
     assert errors == {"took longer than 0.05 s"}
 
 
+@pytest.mark.parametrize("concurrency", [1, 32, 1000])
+async def test_handlers_that_hang_in_all_places_they_get_keep_none_from_another(store, clock, arrival, concurrency):  # noqa: F811
+    """However many of them, and however many runs of theirs wait: one has its place, and is claimed for it."""
+
+    async def hangs(event, context):
+        await asyncio.Event().wait()
+
+    async def hangs_too(event, context):
+        await asyncio.Event().wait()
+
+    async def works(event, context):
+        pass
+
+    handlers = mark(hangs, concurrency=concurrency), mark(hangs_too, concurrency=concurrency), mark(works)
+    async with dispatching(store, clock, *handlers, grace=0):
+        await store.events.add([arrival(number) for number in range(300)])
+        await until(store, "running", 2)
+        await store.events.add([arrival(number) for number in range(300, 310)])
+        await until(store, "done", 310)
+
+
+async def test_what_is_claimed_and_has_not_begun_is_given_back_when_the_worker_stops(store, clock, arrival):  # noqa: F811
+    begun, let_go = [], asyncio.Event()
+
+    async def slow(event, context):
+        begun.append(event.job_id)
+        if len(begun) > 1:
+            await let_go.wait()
+
+    await store.events.add([arrival(1)])
+    async with dispatching(store, clock, mark(slow, concurrency=1), grace=SOON) as dispatcher:
+        await until(store, "done")  # in no time: more are claimed ahead from now on
+        await store.events.add([arrival(number) for number in range(2, 12)])
+        await until(store, "running", 10)
+        async with asyncio.timeout(SOON):
+            while len(begun) < 2:
+                await asyncio.sleep(0)
+        dispatcher.stop()
+        let_go.set()
+    assert await store.runs.counts() == {"done": 2, "waiting": 9}
+    assert len(begun) == 2
+
+
 async def test_a_plain_function_around_an_async_one_runs_to_its_end(store, clock, arrival):  # noqa: F811
     ran = []
 

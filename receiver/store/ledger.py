@@ -6,7 +6,7 @@ These functions do not wait: they run inside the turn's transaction.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, insert, select, tuple_, update
 
@@ -71,19 +71,31 @@ def held(connection: Connection, now: float) -> ColumnElement[bool] | None:
     return and_(events.c.source.in_(sources), events.c.kind.is_not(None), events.c.received_at > now - HOLD, ~known)
 
 
-def hear(connection: Connection, news: Sequence[Mapping[str, Any]], now: float) -> set[str]:
+class Told(NamedTuple):
+    """What new events tell of jobs: those events, in the order of the jobs, and a row for each job."""
+
+    events: Sequence[Mapping[str, Any]]
+    rows: Sequence[tuple[Any, ...]]
+
+
+def told(news: Sequence[Mapping[str, Any]], now: float) -> Told:
+    """Return what these events tell of jobs."""
+    ends = sorted((event for event in news if event["kind"] and event["job_id"]), key=_job_of)
+    first: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for event in ends:
+        first.setdefault(_job_of(event), event)
+    return Told(ends, [_heard_row(event, now) for event in first.values()])
+
+
+def hear(connection: Connection, told: Told, now: float) -> set[str]:
     """Let jobs end as new events say. Return the ids of those events that tell another end than was told before.
 
     A job that nobody here submitted appears with this. One that has ended stays as it is.
     """
-    told = sorted((event for event in news if event["kind"] and event["job_id"]), key=_job_of)
-    if not told:
+    if not told.rows:
         return set()
-    first: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for event in told:
-        first.setdefault(_job_of(event), event)
-    moved = set(_HEARD(connection, [_heard_row(event, now) for event in first.values()]).scalars().all())
-    others = [event for event in told if event["id"] not in moved]
+    moved = set(_HEARD(connection, told.rows).scalars().all())
+    others = [event for event in told.events if event["id"] not in moved]
     return _contradictions(connection, others, now) if others else set()
 
 

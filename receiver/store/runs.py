@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .database import Database
@@ -66,30 +66,27 @@ class Runs:
         `wanted` names the handlers of an event, each with its order key. `free` says how many runs of each
         handler to claim at most. Of the handlers in `captures`, the runs whose outputs expire first go first.
         """
-        work = await self._work_before(free, captures)
-        if work and not (finished or work.news or work.due):
-            return Turn(claimed=[], lost=[], more=False, next_due=work.next_due, now=work.now)
+
+        def find(connection: Connection) -> Work:
+            now = self._database.time(connection)
+            return look(connection, Mark(worker, now + lease, now), free, captures, wanted)
+
+        # SQLite has one place to write, which we keep the shorter for looking before. What another worker does
+        # meanwhile is noticed by the statements that change. PostgreSQL locks what it finds.
+        before = await self._database.reading(find) if self._database.is_sqlite else None
+        if before and not (finished or before.news or before.due):
+            return Turn(claimed=[], lost=[], more=False, next_due=before.next_due, now=before.mark.started_at)
 
         def act(connection: Connection) -> tuple[Work, list[Finished], list[Taken]]:
-            found = work or look(connection, self._database.time(connection), free, captures)
-            mark = Mark(worker, found.now + lease, found.now)
-            return found, *change(connection, found, finished, wanted, mark)
+            work = before or find(connection)
+            return work, *change(connection, work, finished)
 
-        found, lost, taken = await self._database.writing(act)
-        claimed = await self._database.reading(lambda one: with_events(one, taken, found)) if taken else []
-        again = [found.now + item.wait for item in finished if item.wait is not None]
-        next_due = min([moment for moment in (found.next_due, *again) if moment is not None], default=None)
-        return Turn(claimed=claimed, lost=lost, more=found.more, next_due=next_due, now=found.now)
-
-    async def _work_before(self, free: Mapping[str, int], captures: Collection[str]) -> Work | None:
-        """Look before the transaction on SQLite, whose one writer we keep the shorter for it.
-
-        What another worker does meanwhile is noticed by the statements that change. PostgreSQL looks, and
-        locks what it finds, within the transaction.
-        """
-        if not self._database.is_sqlite:
-            return None
-        return await self._database.reading(lambda one: look(one, self._database.time(one), free, captures))
+        work, lost, taken = await self._database.writing(act)
+        claimed = await self._database.reading(lambda one: with_events(one, taken, work)) if taken else []
+        now = work.mark.started_at
+        again = [now + item.wait for item in finished if item.wait is not None]
+        next_due = min([moment for moment in (work.next_due, *again) if moment is not None], default=None)
+        return Turn(claimed=claimed, lost=lost, more=work.more, next_due=next_due, now=now)
 
     async def extend(self, held: Sequence[Claimed], *, worker: str, lease: float) -> None:
         """Extend the leases of the runs that a worker is busy with.
@@ -97,24 +94,26 @@ class Runs:
         Not all that bear its name: it may never have learned of a claim whose answer was lost, or have had a
         predecessor of the same name. Those end, and are taken over.
         """
-        async with self._database.write() as connection:
-            now = await self._database.now(connection)
+
+        def extended(connection: Connection) -> None:
+            now = self._database.time(connection)
             mine = runs.c.id.in_([run.id for run in held]) & (runs.c.worker == worker) & (runs.c.state == "running")
             alive = mine & (runs.c.lease_until >= now)
-            await connection.execute(update(runs).where(alive).values(lease_until=now + lease))
+            connection.execute(update(runs).where(alive).values(lease_until=now + lease))
+
+        await self._database.writing(extended)
 
     async def settle(self, finished: Sequence[Finished], given_back: Sequence[Claimed]) -> None:
         """Record what ended and give the other runs back: due at once, the attempt not counted."""
-        async with self._database.write() as connection:
-            now = await self._database.now(connection)
-            await connection.run_sync(finish, finished, now)
+
+        def settled(connection: Connection) -> None:
+            now = self._database.time(connection)
+            finish(connection, finished, now)
+            again = {"state": "waiting", "due_at": now, "lease_until": None, "attempt": runs.c.attempt - 1}
             for run in given_back:
-                held = (runs.c.id == run.id) & (runs.c.token == run.token) & (runs.c.state == "running")
-                await connection.execute(
-                    update(runs)
-                    .where(held)
-                    .values(state="waiting", due_at=now, lease_until=None, attempt=runs.c.attempt - 1)
-                )
+                connection.execute(update(runs).where(_held(run)).values(again))
+
+        await self._database.writing(settled)
 
     async def reap(
         self, *, limits: Mapping[str, int], worker: str | None = None, wait: Callable[[int], float] = lambda _attempt: 0
@@ -125,21 +124,21 @@ class Runs:
         handler allows; a run that had them all has failed. `wait` gives the seconds after attempt number so
         and so: those that went down with a killer should not all meet it again.
         """
-        async with self._database.write() as connection:
-            now = await self._database.now(connection)
+
+        def reaped(connection: Connection) -> int:
+            now = self._database.time(connection)
             gone = runs.c.worker == worker if worker else runs.c.lease_until < now
             query = select(runs).where(runs.c.state == "running", gone).limit(BATCH).with_for_update(skip_locked=True)
-            found = (await connection.execute(query)).mappings().all()
+            found = connection.execute(query).mappings().all()
             for run in found:
                 over = run["attempt"] >= limits.get(run["handler"], run["attempt"] + 1)
-                await connection.execute(
-                    update(runs)
-                    .where(runs.c.id == run["id"])
-                    .values(_reaped(over=over, now=now, due_at=now + wait(run["attempt"])))
-                )
+                values = _reaped(over=over, now=now, due_at=now + wait(run["attempt"]))
+                connection.execute(update(runs).where(runs.c.id == run["id"]).values(values))
             if found:
-                await connection.execute(insert(attempts), [_lost_row(run, now) for run in found])
-        return len(found)
+                connection.execute(insert(attempts), [_lost_row(run, now) for run in found])
+            return len(found)
+
+        return await self._database.writing(reaped)
 
     @asynccontextmanager
     async def once(self, run_id: str, key: str) -> AsyncIterator[bool]:
@@ -281,7 +280,16 @@ def _looking(wanted: RunFilter, state: str | None) -> Looking:
     if wanted.event_id is not None:
         narrow.append(runs.c.event_id == storable(wanted.event_id))
     exact = wanted.event_id is not None or state == "running"
-    return Looking(query=_SHOWN, id=runs.c.id, base=base, narrow=narrow, exact=exact)
+    few = None
+    if state == "waiting" and not exact:
+        mine = [runs.c.handler == storable(wanted.handler)] if wanted.handler is not None else []
+        few = select(runs.c.id).where(runs.c.state == "waiting", *mine)  # by the index of what is due
+    return Looking(query=_SHOWN, id=runs.c.id, base=base, narrow=narrow, exact=exact, few=few)
+
+
+def _held(run: Claimed) -> ColumnElement[bool]:
+    """Whether a run is still the worker's that claimed it."""
+    return (runs.c.id == run.id) & (runs.c.token == run.token) & (runs.c.state == "running")
 
 
 _LOST = "the worker stopped in the middle of this attempt"

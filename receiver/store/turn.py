@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from ..ids import new_id
 from .given import Statement
-from .ledger import NewJob, enter, hear, held
+from .ledger import NewJob, Told, enter, hear, held, told
 from .tables import attempts, events, pauses, runs
 from .text import storable
 
@@ -104,15 +104,16 @@ class Taken(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """What a turn finds to do, and how many more runs of each handler there is room for."""
+    """What a turn finds to do, thought through: in the transaction nothing is left but to write it."""
 
-    now: float
-    news: list[dict[str, Any]]
-    due: list[str]
-    left: dict[str, int]
-    captures: Collection[str]  #: handlers whose most urgent run goes first
+    mark: Mark
+    news: Sequence[Mapping[str, Any]]
+    told: Told
+    due: Sequence[str]  #: runs to claim
+    made: Sequence[tuple[Any, ...]]  #: rows of new runs
+    begun: Sequence[Taken]  #: those of them that are claimed at once
     next_due: float | None
-    more: bool = False  #: whether the next look will find something at once
+    more: bool  #: whether the next look will find something at once
 
 
 def _columns(table: Table, names: str) -> list[Column[Any]]:
@@ -143,12 +144,16 @@ _BY_INDEX = text(
 )
 
 
-def look(connection: Connection, now: float, free: Mapping[str, int], captures: Collection[str] = ()) -> Work:
+def look(
+    connection: Connection, mark: Mark, free: Mapping[str, int], captures: Collection[str], wanted: Wanted
+) -> Work:
     """Find what there is to do. PostgreSQL locks it for us, and passes over what others have locked."""
+    now = mark.started_at
     if connection.dialect.name == "postgresql":
         connection.execute(_BY_INDEX)
     early = held(connection, now)
-    news = connection.execute(_WAITING if early is None else _WAITING.where(not_(early))).all()
+    rows = connection.execute(_WAITING if early is None else _WAITING.where(not_(early))).all()
+    news = [dict(zip(_NEWS, row, strict=True)) for row in rows]
     paused = set(connection.execute(_PAUSED).scalars())
     open_for = {handler: limit for handler, limit in free.items() if handler not in paused}
     due: list[str] = []
@@ -158,15 +163,45 @@ def look(connection: Connection, now: float, free: Mapping[str, int], captures: 
         due += found
         left[handler] = limit - len(found)
     next_due = connection.execute(_NEXT_DUE, {"handlers": list(open_for), "now": now}).scalar_one_or_none()
+    made, begun = _new_runs(news, left, captures, wanted, mark)
+    ordered = any(row[_ORDER_KEY] is not None for row in made)
     return Work(
-        now=now,
-        news=[dict(zip(_NEWS, row, strict=True)) for row in news],
+        mark=mark,
+        news=news,
+        told=told(news, now),
         due=due,
-        left=left,
-        captures=captures,
+        made=made,
+        begun=begun,
         next_due=next_due,
-        more=len(news) == BATCH,
+        more=ordered or len(news) == BATCH,
     )
+
+
+#: The mark of a run that waits.
+_NOBODY: tuple[None, None, None] = (None, None, None)
+
+_MADE = "id event_id handler order_key state attempt token due_at expires_at created_at worker lease_until started_at"
+_EVENT_ID, _ORDER_KEY = (_MADE.split().index(name) for name in ("event_id", "order_key"))
+
+
+def _new_runs(
+    news: Sequence[Mapping[str, Any]], left: dict[str, int], captures: Collection[str], wanted: Wanted, mark: Mark
+) -> tuple[list[tuple[Any, ...]], list[Taken]]:
+    """Return the rows of the runs of new events, and those among them that there is room for, to be claimed at once."""
+    now = mark.started_at
+    made: list[tuple[Any, ...]] = []
+    begun: list[Taken] = []
+    for event in news:
+        for name, key in wanted(event).items():
+            expires_at = event["expires_at"] if name in captures else None
+            at_once = key is None and left.get(name, 0) > 0
+            state, tries, marked = ("running", 1, mark) if at_once else ("waiting", 0, _NOBODY)
+            run = Taken(new_id("run"), name, 1, 1, now, expires_at, event["id"], key)
+            if at_once:
+                left[name] -= 1
+                begun.append(run)
+            made.append((run.id, run.event_id, name, key, state, tries, tries, now, expires_at, now, *marked))
+    return made, begun
 
 
 _CLAIM = Statement(
@@ -180,16 +215,12 @@ _CLAIM = Statement(
 )
 
 
-def _claim(connection: Connection, work: Work, mark: Mark) -> list[Taken]:
+def _claim(connection: Connection, work: Work) -> list[Taken]:
     if not work.due:
         return []
-    return [Taken._make(row) for row in _CLAIM(connection, [(due, *mark) for due in work.due])]
+    return [Taken._make(row) for row in _CLAIM(connection, [(due, *work.mark) for due in work.due])]
 
 
-#: The mark of a run that waits.
-_NOBODY: tuple[None, None, None] = (None, None, None)
-
-_MADE = "id event_id handler order_key state attempt token due_at expires_at created_at worker lease_until started_at"
 _MAKE = Statement(
     f"INSERT INTO runs ({', '.join(_MADE.split())}) SELECT * FROM given WHERE true "  # noqa: S608 - names of our own
     "ON CONFLICT DO NOTHING RETURNING id",
@@ -202,32 +233,16 @@ _DISPATCHED = Statement(
 )
 
 
-def _fan_out(connection: Connection, work: Work, wanted: Wanted, mark: Mark) -> list[Taken]:
-    """Make the runs of new events. Those that there is room for are claimed at once."""
+def _fan_out(connection: Connection, work: Work) -> list[Taken]:
+    """Make the runs of new events; return those that are claimed at once."""
     if not work.news:
         return []
-    made: list[tuple[Any, ...]] = []
-    taken: list[Taken] = []
-    contradictions = hear(connection, work.news, work.now)
-    for event in work.news:
-        if event["id"] in contradictions:
-            continue
-        for name, key in wanted(event).items():
-            expires_at = event["expires_at"] if name in work.captures else None
-            at_once = key is None and work.left.get(name, 0) > 0
-            state, tries, marked = ("running", 1, mark) if at_once else ("waiting", 0, _NOBODY)
-            run = Taken(new_id("run"), name, 1, 1, work.now, expires_at, event["id"], key)
-            if at_once:
-                work.left[name] -= 1
-                taken.append(run)
-            made.append((run.id, run.event_id, name, key, state, tries, tries, work.now, expires_at, work.now, *marked))
-            work.more |= key is not None
-    if made:
-        # Of two workers that saw the same events, one makes the runs, and gets them.
-        new = set(_MAKE(connection, made).scalars().all())
-        taken = [run for run in taken if run.id in new]
+    contradictions = hear(connection, work.told, work.mark.started_at)
+    made = [row for row in work.made if row[_EVENT_ID] not in contradictions] if contradictions else work.made
+    # Of two workers that saw the same events, one makes the runs, and gets them.
+    new = set(_MAKE(connection, made).scalars().all()) if made else set()
     _DISPATCHED(connection, [(event["id"],) for event in work.news])
-    return taken
+    return [run for run in work.begun if run.id in new]
 
 
 #: What is read of a claimed run's event.
@@ -257,7 +272,7 @@ def with_events(connection: Connection, taken: Sequence[Taken], work: Work) -> l
             token=run.token,
             order_key=run.order_key,
             due_at=run.due_at,
-            started_at=work.now,
+            started_at=work.mark.started_at,
             event=found[run.event_id],
         )
         for run in sorted(taken, key=_urgency)
@@ -298,15 +313,13 @@ def finish(connection: Connection, finished: Sequence[Finished], now: float) -> 
     return [item for item in finished if item.run.id not in ours]
 
 
-def change(
-    connection: Connection, work: Work, finished: Sequence[Finished], wanted: Wanted, mark: Mark
-) -> tuple[list[Finished], list[Taken]]:
+def change(connection: Connection, work: Work, finished: Sequence[Finished]) -> tuple[list[Finished], list[Taken]]:
     """Record, claim and fan out; return the attempts that came too late, and the runs that are now ours."""
-    lost = finish(connection, finished, work.now)
+    lost = finish(connection, finished, work.mark.started_at)
     work.more |= any(item.run.order_key for item in finished)
-    taken = _claim(connection, work, mark)
+    taken = _claim(connection, work)
     work.more |= len(taken) < len(work.due)  # another worker was quicker: there is more where that came from
-    return lost, taken + _fan_out(connection, work, wanted, mark)
+    return lost, taken + _fan_out(connection, work)
 
 
 def _first_of_its_key() -> ColumnElement[bool]:
