@@ -23,7 +23,10 @@ LOOK = 0.02
 DEBOUNCE = 0.01
 
 #: Seconds between two tries to listen again.
-RECONNECT = 5.0
+RECONNECT = 1.0
+
+#: Seconds between two looks whether a connection that says nothing is still there, and for the answer.
+ALIVE = 30.0
 
 
 class Wakeups:
@@ -66,17 +69,23 @@ class Wakeups:
     async def _listen(self, wake: Callable[[], None]) -> None:
         async with self._database.read() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
+            closed = asyncio.Event()
 
             def heard(*_: object) -> None:
                 wake()
 
+            def ended(_driver: object) -> None:
+                closed.set()
+
+            driver.add_termination_listener(ended)
             await driver.add_listener(CHANNEL, heard)
+            wake()  # something may have come while nobody listened
             try:
-                while not driver.is_closed():  # noqa: ASYNC110 - the driver tells nobody when it is closed
-                    await asyncio.sleep(RECONNECT)
+                while not await _set_within(closed, ALIVE):
+                    await driver.fetchval("SELECT 1", timeout=ALIVE)
             finally:
-                if not driver.is_closed():
-                    await driver.remove_listener(CHANNEL, heard)
+                driver.remove_termination_listener(ended)
+                await connection.invalidate()  # nobody else shall have one that listens, or is cut
 
     async def _watch(self, wake: Callable[[], None]) -> None:
         connection = sqlite3.connect(str(make_url(self._url).database), timeout=0)
@@ -90,3 +99,12 @@ class Wakeups:
                 await asyncio.sleep(LOOK)
         finally:
             connection.close()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
