@@ -335,7 +335,11 @@ def _looking(wanted: RunFilter, state: str | None) -> Looking:
     if wanted.event_id is not None:
         narrow.append(runs.c.event_id == storable(wanted.event_id))
     exact = wanted.event_id is not None or state == "running"
-    return Looking(query=_SHOWN, id=runs.c.id, base=base, narrow=narrow, exact=exact)
+    few = None
+    if state == "waiting" and not exact:
+        mine = [runs.c.handler == storable(wanted.handler)] if wanted.handler is not None else []
+        few = select(runs.c.id).where(runs.c.state == "waiting", *mine)  # by the index of what is due
+    return Looking(query=_SHOWN, id=runs.c.id, base=base, narrow=narrow, exact=exact, few=few)
 
 
 def unfinished(run_ids: Collection[str]) -> Delete:
