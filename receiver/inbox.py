@@ -33,6 +33,9 @@ Headers = list[tuple[bytes, bytes]]
 #: How much of a refused body is kept, bytes.
 KEPT = 4096
 
+#: Bytes of bodies that may be half read, all together.
+READING_BYTES = 64 * 2**20
+
 
 class Inbox:
     """The ASGI app behind `POST /webhooks/{source}`.
@@ -68,6 +71,7 @@ class Inbox:
         self._tracing = tracing
         self._secret_headers = SECRET_HEADERS | _fixed(sources.values())
         # Who floods one name must not use up the rows of another.
+        self._reading = 0  # bytes of bodies of which more is to come
         self._samplers = {name: Sampler() for name in sources}
         self._elsewhere = Sampler()
         self.clock_watch = ClockWatch()
@@ -98,7 +102,8 @@ class Inbox:
             await _answer(send, refused.status, {"error": _TOLD[refused.status]})
         except Unavailable as error:
             meters.DELIVERIES.add(name, "unavailable")
-            await _answer(send, 503, {"error": "try again later"}, retry_after=error.retry_after)
+            unread = isinstance(error, _TooMuch)
+            await _answer(send, 503, {"error": "try again later"}, retry_after=error.retry_after, unread=unread)
         except _HungUp:
             meters.DELIVERIES.add(name, "hung-up")
             log.info("sender_hung_up", source=name, read=len(body))
@@ -126,12 +131,20 @@ class Inbox:
         # The usual body is here with its headers and needs no clock; if none of it comes, the protocol hangs up.
         if not await self._more(receive, body):
             return
+        counted = 0
         try:
             async with asyncio.timeout(self._body_timeout):
-                while await self._more(receive, body):
-                    pass
+                while True:
+                    self._reading += len(body) - counted
+                    counted = len(body)
+                    if self._reading > READING_BYTES:
+                        raise _TooMuch("too much is being read at once", retry_after=2)
+                    if not await self._more(receive, body):
+                        return
         except TimeoutError:
             raise Refused("slow-sender", status=408) from None
+        finally:
+            self._reading -= counted
 
     async def _more(self, receive: Receive, body: bytearray) -> bool:
         """Read the next piece; return whether another follows."""
@@ -253,6 +266,10 @@ class Inbox:
         )
 
 
+class _TooMuch(Unavailable):
+    """The bodies that are being read take too much room together."""
+
+
 class _HungUp(Exception):
     """The sender went away in the middle of its body."""
 
@@ -278,11 +295,13 @@ def _sender(scope: Scope) -> str | None:
     return client[0] if client else None
 
 
-async def _answer(send: Send, status: int, content: dict[str, Any], *, retry_after: int | None = None) -> None:
+async def _answer(
+    send: Send, status: int, content: dict[str, Any], *, retry_after: int | None = None, unread: bool = False
+) -> None:
     headers = []
     if retry_after is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
-    if status in (408, 413):
+    if unread or status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body is still on the wire
     await _send(send, status, json.dumps(content).encode(), headers)
 
