@@ -212,11 +212,16 @@ class Runs:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
     async def retry(self, id: str) -> bool:
-        """Let a run that has ended start again, with all its attempts; False if there is no such run."""
+        """Let a run that has ended start again, with all its attempts, and one that waits for a later moment now.
+
+        False if there is no such run.
+        """
+        mine = update(runs).where(runs.c.id == storable(id))
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            ended = update(runs).where(runs.c.id == storable(id), runs.c.finished_at.is_not(None))
-            return (await connection.execute(ended.values(new_again(now)))).rowcount == 1
+            ended = mine.where(runs.c.finished_at.is_not(None)).values(new_again(now))
+            later = mine.where(runs.c.state == "waiting", runs.c.due_at > now).values(due_at=now)
+            return any([(await connection.execute(one)).rowcount == 1 for one in (later, ended)])
 
     async def give_up(self, id: str) -> bool:
         """Let a waiting run fail for good; False if no run of this id waits."""
