@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -253,6 +254,11 @@ async def _listen(*, wake: Callable[[], None], stop: Callable[[], None]) -> None
     await asyncio.get_running_loop().connect_read_pipe(Supervisor, sys.stdin)
 
 
+@functools.cache
+def _log_of(handler: str) -> Any:
+    return structlog.get_logger(f"handlers.{handler}")
+
+
 class Desk:
     """Makes the event and the context of each attempt.
 
@@ -313,7 +319,7 @@ class Desk:
 
         return Context(
             attempt=claimed.attempt,
-            log=structlog.get_logger(f"handlers.{claimed.handler}"),
+            log=_log_of(claimed.handler),
             http=self._http,
             files=self._files,
             once=lambda key: self._once(claimed.id, key),
