@@ -34,6 +34,7 @@ def measure(bench: Bench, wanted: list[str]) -> list[Result]:
         "runs": runs.measure,
         "start": latency.start,
         "history": history.measure,
+        "pruning": latency.pruning,
         "memory": memory.measure,
         "scale": scale.acks,
         "waiting": scale.waiting,

@@ -10,8 +10,9 @@ from . import checks
 from .acks import told
 from .bench import Bench
 from .deliveries import job_id, request
+from .history import build
 from .load import Order
-from .processes import load, serve
+from .processes import load, serve, until
 from .report import Result
 
 
@@ -31,6 +32,37 @@ def p99(bench: Bench, result: Result) -> None:
         result.add(answer.p99 * 1e3)
         result.note("p50 ms", answer.p50 * 1e3)
         result.note("worst ms", answer.worst * 1e3)
+
+
+def pruning(bench: Bench, result: Result) -> None:
+    """Send the same while the worker deletes what is old, all the time that is measured."""
+    old = bench.of(300_000)
+    for _ in range(bench.rounds):
+        with bench.place("sqlite") as (folder, _):
+            database = build(folder / "old.db", events=old, waiting=0)
+            (folder / "receiver.toml").write_text('[retention]\nevents = "2m"\n')
+            url = f"sqlite:///{database}"
+            process, port = serve(folder, url)
+            with process:
+                until(lambda url=url: _old(url) < old, "deleting has begun")
+                before, seconds = _old(url), bench.seconds * 2
+                order = Order(ports=[port], count=int(1000 * (seconds + 1)), warm=1, seconds=seconds, rate=1000)
+                answer = load(order)
+                left = _old(url)
+                checks.stored(url, answer.acked)
+        if left <= 1200:  # those of the last two minutes stay
+            raise RuntimeError("all was deleted before the measuring ended: there was too little of it")
+        bench.say(told("pruning", answer))
+        result.add(answer.p99 * 1e3)
+        result.note("worst ms", answer.worst * 1e3)
+        result.note("events deleted meanwhile", before - left)
+
+
+def _old(url: str) -> int:
+    """Return how many events there are of those that were there from the start."""
+    return int(
+        checks.ask(url, "SELECT count(*) FROM runs WHERE handler = 'nothing' AND finished_at = created_at")[0][0]
+    )
 
 
 def start(bench: Bench, result: Result) -> None:

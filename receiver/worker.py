@@ -272,7 +272,7 @@ class Desk:
         sources: Mapping[str, Source],
         http: Any,
         shared: Shared,
-        once: Callable[[str, str], AbstractAsyncContextManager[bool]],
+        once: Callable[[Claimed, str], AbstractAsyncContextManager[bool]],
         record: Callable[..., Awaitable[None]],
     ) -> None:
         self._settings = settings
@@ -322,7 +322,7 @@ class Desk:
             log=_log_of(claimed.handler),
             http=self._http,
             files=self._files,
-            once=lambda key: self._once(claimed.id, key),
+            once=lambda key: self._once(claimed, key),
             refresh=refresh,
             submit=submit,
             record=record,

@@ -18,6 +18,12 @@ LARGEST_COMMIT = 256
 #: Seconds a commit may take before all who wait are told to come again: senders hang up after 15 s and tell nobody why.
 PATIENCE = 8.0
 
+#: Bytes of bodies that may wait for the store together; a single one may always, whatever its size.
+WAITING_BYTES = 64 * 2**20
+
+#: Seconds after which refusals are tried again that the store did not take, unless a delivery comes first.
+AGAIN = 5.0
+
 _Waiting = tuple[Arrival, asyncio.Future[Added]]
 
 
@@ -33,6 +39,8 @@ class Writer:
         self._work = asyncio.Event()
         self._stopping = False
         self._stalled = False
+        self._unavailable = False  # whether the store was, at the last commit
+        self._bytes = 0  # of the bodies that wait, or are on their way
         #: When the last delivery that was stored, or was there already, came from each source.
         self.heard: dict[str, float] = {}
 
@@ -41,7 +49,8 @@ class Writer:
 
         Raises Unavailable if the store does not take it, or not in time, or at once if too many are waiting already.
         """
-        if len(self._waiting) >= self._queue:
+        size = len(arrival.body)
+        if len(self._waiting) >= self._queue or (self._bytes and self._bytes + size > WAITING_BYTES):
             raise Unavailable("too many deliveries are waiting for the store", retry_after=2)
         if self._stopping:
             raise Unavailable("the receiver is stopping", retry_after=1)
@@ -49,6 +58,7 @@ class Writer:
             raise _stalled()
         future: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
         self._waiting.append((arrival, future))
+        self._bytes += size
         self._work.set()
         return await future
 
@@ -62,17 +72,28 @@ class Writer:
         """Commit what is waiting, until `stop`; then what is left."""
         batch: list[_Waiting] = []
         try:
-            while self._waiting or self._refusals or not self._stopping:
+            while self._waiting or not self._stopping or (self._refusals and not self._unavailable):
                 self._work.clear()
-                if not self._waiting and not self._refusals:
-                    await self._work.wait()
+                await self._rest()
                 batch, self._waiting = self._waiting[:LARGEST_COMMIT], self._waiting[LARGEST_COMMIT:]
                 refusals, self._refusals = self._refusals, []
                 if batch or refusals:
                     await self._commit_in_time(batch, refusals)
         finally:
             self._stopping = True
+            if self._refusals:
+                log.warning("refusals_not_kept", refusals=len(self._refusals))
             _answer_all(batch + self._waiting, Unavailable("the receiver is stopping", retry_after=1))
+
+    async def _rest(self) -> None:
+        """Wait for something to commit. What the store has just not taken is no reason to ask it again at once."""
+        if self._waiting or self._stopping or (self._refusals and not self._unavailable):
+            return
+        try:
+            async with asyncio.timeout(AGAIN if self._refusals else None):
+                await self._work.wait()
+        except TimeoutError:
+            pass
 
     def stop(self) -> None:
         """Take nothing more; `run` ends when all that is waiting is stored."""
@@ -87,11 +108,13 @@ class Writer:
         finally:
             late.cancel()
             self._stalled = False
+            self._bytes -= _size(batch)
 
     def _give_up(self, batch: list[_Waiting]) -> None:
         log.error("store_stalls", seconds=PATIENCE, deliveries=len(batch) + len(self._waiting))
         self._stalled = True
         _answer_all(batch + self._waiting, _stalled())
+        self._bytes -= _size(self._waiting)
         self._waiting = []
 
     async def _commit(self, batch: list[_Waiting], refusals: list[Refusal]) -> None:
@@ -100,13 +123,16 @@ class Writer:
             added = await self._store.events.add([arrival for arrival, _ in batch], refusals)
         except Unavailable as error:
             log.error("store_unavailable", error=str(error), deliveries=len(batch))
+            self._unavailable = True
             _answer_all(batch, error)
+            self._refusals = (refusals + self._refusals)[: self._queue]
         except Exception:
             # One row that the database will not take must not cost its neighbours their answer.
             log.exception("commit_failed", deliveries=len(batch), refusals=len(refusals))
-            for arrival, future in batch:
-                await self._commit_alone(arrival, future)
+            self._unavailable = False
+            await self._commit_each(batch, refusals)
         else:
+            self._unavailable = False
             if batch:
                 meters.COMMITS.add(time.perf_counter() - began)
                 meters.COMMIT_SIZES.add(len(batch))
@@ -117,9 +143,25 @@ class Writer:
             if any(result.status == "stored" for result in added):
                 self._stored()
 
+    async def _commit_each(self, batch: list[_Waiting], refusals: list[Refusal]) -> None:
+        """Store deliveries one by one, and the refusals by themselves. Once the store is unavailable, it is for all."""
+        try:
+            for arrival, future in batch:
+                await self._commit_alone(arrival, future)
+            await self._store.events.add([], refusals)
+        except Unavailable as error:
+            log.error("store_unavailable", error=str(error), deliveries=len(batch))
+            self._unavailable = True
+            _answer_all(batch, error)
+            self._refusals = (refusals + self._refusals)[: self._queue]
+        except Exception:
+            log.exception("refusals_not_kept", refusals=len(refusals))
+
     async def _commit_alone(self, arrival: Arrival, future: asyncio.Future[Added]) -> None:
         try:
             [result] = await self._store.events.add([arrival])
+        except Unavailable:
+            raise
         except Exception as error:
             log.exception("delivery_not_stored", source=arrival.source, message_id=arrival.message_id)
             _answer_all([(arrival, future)], Unavailable(f"this delivery cannot be stored: {type(error).__name__}"))
@@ -127,6 +169,10 @@ class Writer:
             if not future.done():
                 future.set_result(result)
             self._stored()
+
+
+def _size(batch: list[_Waiting]) -> int:
+    return sum(len(arrival.body) for arrival, _ in batch)
 
 
 def _stalled() -> Unavailable:

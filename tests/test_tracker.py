@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from receiver.emulator import Knobs, create_emulator
 from receiver.emulator.faults import Faults
@@ -13,7 +16,7 @@ from receiver.recall import event_of
 from receiver.registry import find_sources
 from receiver.settings import Settings
 from receiver.sources import Submission
-from receiver.store import Arrival, NewJob
+from receiver.store import Arrival, NewJob, Store
 from receiver.tracker import UNKNOWN, Tracker, new_job
 
 from .studio import ASKED, CALLED, Studio, answer, body
@@ -693,3 +696,32 @@ async def test_a_cancel_that_comes_while_a_job_ends_changes_nothing(store, studi
     await track()
     job = await store.jobs.get(job_id)
     assert (job.state, job.due_at, job.conflict) == ("succeeded", None, None)
+
+
+async def test_a_result_in_the_answer_to_a_submission_waits_for_a_locked_database(
+    sqlite_url, clock, studio, monkeypatch
+):
+    """It is paid for, and told once only."""
+    store = Store(sqlite_url, clock=clock)
+    job = NewJob(source="studio", tool=ASKED.type, parameters={"prompt": "la"})
+    await store.jobs.add(job)
+    await store.events.add([])
+    await (await store.events._ingest._driver()).execute("PRAGMA busy_timeout=0")
+    settings = Settings(providers={"studio": {"api_key": "key"}})
+    tracker = Tracker(store=store, sources={"studio": studio}, settings=settings, http=None, worker="w1")
+    studio.replies = [Submission(job_id="s1", answer=answer("s1", "succeeded"))]
+    monkeypatch.setattr("receiver.tracker.POLL", 0.01)
+    await tracker._turn()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with capture_logs() as logs:
+            async with asyncio.timeout(10):
+                while not [entry for entry in logs if entry["event"] == "store_unavailable"]:
+                    await asyncio.sleep(0.005)
+        other.execute("ROLLBACK")
+    [task] = tracker._busy["studio"]
+    await asyncio.wait([task])
+    await tracker._turn()
+    assert [row["job_id"] for row in await store.events.recent()] == ["s1"]
+    assert (await store.jobs.get("s1")).state == "succeeded"
+    await store.close()

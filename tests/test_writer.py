@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from receiver import writer as module
 from receiver.errors import Unavailable
 from receiver.store import Added, Arrival, Refusal
 from receiver.writer import LARGEST_COMMIT, Writer
@@ -17,6 +18,7 @@ class Events:
         self.gate = asyncio.Semaphore(0)
         self.poison: set[str] = set()
         self.down = False
+        self.refusals_poisoned = False
 
     async def add(self, arrivals, refusals=()):
         await self.gate.acquire()
@@ -24,6 +26,8 @@ class Events:
             raise Unavailable("the store does not answer: disk full")
         if self.poison & {arrival.message_id for arrival in arrivals}:
             raise ValueError("this row cannot be stored")
+        if refusals and self.refusals_poisoned:
+            raise ValueError("these refusals cannot be stored")
         self.commits.append(([arrival.message_id for arrival in arrivals], len(refusals)))
         return [Added(event_id=f"evt_{arrival.message_id}", status="stored") for arrival in arrivals]
 
@@ -33,7 +37,7 @@ class Store:
         self.events = Events()
 
 
-def arrival(number: int) -> Arrival:
+def arrival(number: int, body: bytes = b"") -> Arrival:
     return Arrival(
         source="videogen",
         type="x",
@@ -41,7 +45,7 @@ def arrival(number: int) -> Arrival:
         received_at=1,
         occurred_at=1,
         headers="{}",
-        body=b"",
+        body=body,
         message_id=str(number),
     )
 
@@ -114,6 +118,75 @@ async def test_a_full_queue_is_refused_at_once(store):
     assert caught.value.retry_after > 0
     for task in waiting:
         task.cancel()
+
+
+async def test_bodies_that_wait_are_bounded_in_bytes_and_the_next_one_is_refused_at_once(writer, store, monkeypatch):
+    monkeypatch.setattr(module, "WAITING_BYTES", 100)
+    first = asyncio.create_task(writer.add(arrival(1, b"x" * 5000)))  # one may always wait, or it would never be stored
+    await settle()
+    with pytest.raises(Unavailable) as caught:
+        await writer.add(arrival(2, b"x"))
+    assert caught.value.retry_after > 0
+    store.events.gate.release()
+    await first
+    others = [asyncio.create_task(writer.add(arrival(number, b"x" * 50))) for number in (3, 4)]
+    await settle()
+    with pytest.raises(Unavailable):
+        await writer.add(arrival(5, b"x"))
+    store.events.gate = asyncio.Semaphore(100)
+    writer.stop()
+    for task in others:
+        task.cancel()
+
+
+async def test_bytes_that_were_refused_or_stored_are_counted_no_more(writer, store):
+    store.events.gate = asyncio.Semaphore(100)
+    store.events.poison = {"2"}
+    adds = (writer.add(arrival(number, b"x" * 50)) for number in range(4))
+    await asyncio.gather(*adds, return_exceptions=True)
+    store.events.down = True
+    await asyncio.gather(*(writer.add(arrival(number, b"x")) for number in range(4)), return_exceptions=True)
+    assert writer._bytes == 0
+
+
+async def test_refusals_that_a_store_does_not_take_go_with_the_next_commit(writer, store):
+    store.events.gate = asyncio.Semaphore(100)
+    store.events.down = True
+    writer.note(REFUSAL)
+    await settle()
+    assert store.events.gate._value == 99  # it is not asked again at once
+    store.events.down = False
+    await writer.add(arrival(1))
+    assert store.events.commits == [(["1"], 1)]
+
+
+async def test_refusals_ride_on_when_a_delivery_beside_them_cannot_be_stored(writer, store):
+    store.events.poison = {"1"}
+    store.events.gate = asyncio.Semaphore(100)
+    writer.note(REFUSAL)
+    with pytest.raises(Unavailable):
+        await writer.add(arrival(1))
+    await settle()
+    assert store.events.commits == [([], 1)]
+
+
+async def test_refusals_that_cannot_be_stored_cost_no_delivery_its_answer(writer, store):
+    store.events.refusals_poisoned = True
+    store.events.gate = asyncio.Semaphore(100)
+    writer.note(REFUSAL)
+    assert (await writer.add(arrival(1))).status == "stored"
+
+
+async def test_a_writer_stops_while_the_store_is_down(store):
+    writer = Writer(store, queue=10)
+    store.events.gate = asyncio.Semaphore(100)
+    store.events.down = True
+    writer.note(REFUSAL)
+    running = asyncio.create_task(writer.run())
+    await settle()
+    writer.stop()
+    async with asyncio.timeout(5):
+        await running
 
 
 async def test_one_row_that_cannot_be_stored_costs_its_neighbours_nothing(writer, store):

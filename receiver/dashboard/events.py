@@ -1,24 +1,30 @@
 """The pages of events: what providers told, and what became of it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ..recall import event_of
+from ..recall import event_of, headers_told
 from ..replay import replay
 from ..sources import Source, WebhookSource
 from ..store import Filter, Page, Store
 from .filters import Filters
-from .live import News
+from .live import News, Watched
 from .media import Media
-from .pages import HEADERS, Missing, Pages, Views, headers_shown, pretty, shown
+from .pages import HEADERS, Missing, Pages, Views, pretty, shown
 
 #: Events on a page.
 LISTED = 50
+
+#: What those who watch a list may have chosen, and events of it that are told about: so many rows grow there.
+CHOSEN, WATCHED = ("source", "type", "state", "job_id", "road"), 100
+
+#: Seconds after its receipt within which an event is stored, unless the store keeps its writers waiting.
+LATE = 10.0
 
 #: Further copies that a timeline has, and other events of a job.
 COPIES, OTHERS = 20, 20
@@ -102,7 +108,7 @@ class Events:
             captured=await self._media.of(event_id=row["id"]),
             body=body,
             remark=remark,
-            headers=headers_shown(row["headers"]),
+            headers=headers_told(row["headers"]),
             metadata=shown(job.metadata) if job and job.metadata else None,
             others=others,
             standings=await self._store.runs.standings([other["id"] for other in others]),
@@ -138,25 +144,36 @@ class Events:
             raise Missing("No event has this id. It may have been pruned.")
         return row
 
-    async def look(self, _ids: Iterable[str]) -> list[News]:
-        """Return the newest events as rows of the list."""
-        rows = (await self._store.events.page(Filter(), limit=LISTED)).rows
-        standings = await self._store.runs.standings([row["id"] for row in rows])
-        return [self._news(row, standings.get(row["id"], {})) for row in rows]
+    async def look(self, watched: Sequence[Watched]) -> list[list[News]]:
+        """Return the newest events of each list as its rows, with those that were on it a moment ago."""
+        rows: dict[str, dict[str, Any]] = {}
+        lists = [await self._newest(one, rows) for one in watched]
+        rows |= await self._store.events.listed({key for keys in lists for key in keys} - rows.keys())
+        standings = await self._store.runs.standings(list(rows))
+        news = {key: self._news(row, standings.get(key, {})) for key, row in rows.items()}
+        return [[news[key] for key in keys if key in news] for keys in lists]
+
+    async def _newest(self, one: Watched, rows: dict[str, dict[str, Any]]) -> list[str]:
+        """Return the ids that a list has; what was found of them goes into `rows`."""
+        chosen: dict[str, Any] = {name: one.chosen.get(name) for name in CHOSEN}
+        wanted = Filter(**chosen)
+        if one.since is not None:  # what came before is told already, or was too old for the list
+            wanted = replace(wanted, since=one.since - LATE)
+        found = {row["id"]: row for row in (await self._store.events.page(wanted, limit=LISTED)).rows}
+        rows |= found
+        return sorted({*found, *one.told}, reverse=True)[:WATCHED]
 
     def _news(self, row: Mapping[str, Any], standing: Mapping[str, int]) -> News:
-        facts = {name: row[name] for name in ("source", "type", "state", "job_id", "road") if row[name]}
         return News(
             id=row["id"],
             mark=(row["state"], standing),
             render=lambda: self._pages.render("event_row.html", event=row, standing=standing),
-            facts=facts,
         )
 
-    async def look_at(self, ids: Iterable[str]) -> list[News]:
+    async def look_at(self, watched: Sequence[Watched]) -> list[list[News]]:
         """Return the timelines of events."""
-        found = []
-        for row in (await self._store.events.some(list(ids))).values():
+        found = {}
+        for row in (await self._store.events.listed({one.chosen.get("id", "") for one in watched})).values():
             timeline = await self._timeline(row)
             mark = (
                 row["state"],
@@ -164,10 +181,8 @@ class Events:
                 [(run["id"], run["state"], run["due_at"], len(run["attempts"])) for run in timeline["runs"]],
                 timeline["paused"],
             )
-            found.append(
-                News(id=row["id"], mark=mark, render=self._renders("timeline.html", timeline), facts={"id": row["id"]})
-            )
-        return found
+            found[row["id"]] = News(id=row["id"], mark=mark, render=self._renders("timeline.html", timeline))
+        return [[found[key]] if (key := one.chosen.get("id", "")) in found else [] for one in watched]
 
     def _renders(self, template: str, values: Mapping[str, Any]) -> Any:
         return lambda: self._pages.render(template, **values)

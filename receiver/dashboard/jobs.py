@@ -2,22 +2,26 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from .. import schedule
-from ..events import redact
+from ..recall import safe
 from ..sources import Source, find_tool
 from ..store import Filter, Job, Store
 from .filters import Filters
-from .live import News
+from .live import News, Watched
 from .media import Media
 from .pages import HEADERS, Missing, Pages, Views, shown
 
 #: Jobs on a page, and events of one.
 LISTED, EVENTS = 50, 50
+
+#: Jobs of a list that are told about while somebody watches it: so many rows grow there.
+WATCHED = 100
 
 #: Seconds for which it is remembered what is usual.
 REMEMBERED = 30.0
@@ -87,7 +91,7 @@ class Jobs:
             ended=next((event for event in events if event["id"] == job.event_id), None),
             error=job.error,
             metadata=shown(job.metadata) if job.metadata else None,
-            parameters=json.dumps(redact(dict(job.parameters)), indent=2, ensure_ascii=False),
+            parameters=json.dumps(safe(job.parameters), indent=2, ensure_ascii=False),
             run=await self._store.runs.get(job.run_id) if job.run_id else None,
             captured=await self._media.of(source=job.source, job_id=job.job_id) if job.job_id else [],
             events=events,
@@ -123,17 +127,21 @@ class Jobs:
         known = find_tool(self._sources[source], tool) if source in self._sources else None
         return schedule.usual(took, known.usual if known else 0.0) or None
 
-    async def look(self, _ids: Iterable[str]) -> list[News]:
-        """Return the newest jobs as rows of the list."""
-        rows = (await self._store.jobs.page(limit=LISTED)).rows
-        usual = await self._all_usual(rows)
-        return [self._news(job, usual[job.source, job.tool]) for job in rows]
+    async def look(self, watched: Sequence[Watched]) -> list[list[News]]:
+        """Return the newest jobs of each list as its rows, with those that were on it a moment ago."""
+        lists = [await self._watched(one) for one in watched]
+        usual = await self._all_usual({job.id: job for rows in lists for job in rows}.values())
+        return [[self._news(job, usual[job.source, job.tool]) for job in rows] for rows in lists]
+
+    async def _watched(self, one: Watched) -> list[Job]:
+        chosen: dict[str, Any] = {name: one.chosen.get(name) for name in ("source", "tool", "state")}
+        rows = {job.id: job for job in (await self._store.jobs.page(**chosen, limit=LISTED)).rows}
+        rows |= await self._store.jobs.some([key for key in one.told if key not in rows])
+        return [rows[key] for key in sorted(rows, reverse=True)[:WATCHED]]
 
     def _news(self, job: Job, usual: float | None) -> News:
-        facts = {"source": job.source, "tool": job.tool, "state": job.state}
         return News(
             id=job.id,
             mark=(job.state, job.progress, job.error, job.job_id, job.conflict),
             render=lambda: self._pages.render("job_news.html", job=job, usual=usual),
-            facts={name: value for name, value in facts.items() if value},
         )

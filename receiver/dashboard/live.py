@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,16 +33,27 @@ class News:
     id: str
     mark: object
     render: Callable[[], str]
-    facts: Mapping[str, str] = field(default_factory=dict)  #: what viewers may choose by
 
 
-#: How the store is asked: for all the things of a topic, or of those ids that somebody looks at.
-Look = Callable[[Iterable[str]], Awaitable[list[News]]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A list, or one thing, that somebody watches."""
+
+    chosen: Mapping[str, str]  #: what it is narrowed by
+    told: Sequence[str] = ()  #: ids of what was there at the last look, the newest first
+    since: float | None = None  #: when that began; None before the first look
+
+
+#: How the store is asked: what is there of each, the newest first. One id looks the same wherever it is.
+Look = Callable[[Sequence[Watched]], Awaitable[list[list[News]]]]
+
+#: What a viewer chose, as it can be compared.
+_Key = frozenset[tuple[str, str]]
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class _Viewer:
-    chosen: Mapping[str, str]  # facts that news must have
+    key: _Key
     session: str
     queue: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
     ended: bool = False
@@ -90,13 +101,14 @@ class Topic:
     def __init__(self, look: Look) -> None:
         self._look = look
         self.viewers: set[_Viewer] = set()
-        self._known: dict[str, tuple[News, str]] = {}  # by id, with its HTML; the newest first
+        self._known: dict[_Key, dict[str, tuple[News, str]]] = {}  # by id, with its HTML; the newest first
+        self._since: float | None = None
         self._task: asyncio.Task[None] | None = None
 
     def join(self, viewer: _Viewer) -> None:
         """Tell this viewer what is known, in case its page is older, and then what is new."""
         self.viewers.add(viewer)
-        _tell([viewer], list(self._known.values()))
+        _tell([viewer], list(self._known.get(viewer.key, {}).values()))
         if self._task is None:
             self._task = asyncio.create_task(self._watch())
 
@@ -106,6 +118,7 @@ class Topic:
         if not self.viewers and self._task is not None:
             self._task.cancel()
             self._task, self._known = None, {}
+            self._since = None
 
     async def _watch(self) -> None:
         rest = 0.0  # after the first look, which costs what no other does
@@ -119,33 +132,41 @@ class Topic:
             rest = REST
 
     async def _tell_news(self) -> None:
-        ids = {viewer.chosen["id"] for viewer in self.viewers if "id" in viewer.chosen}
-        _tell(self.viewers, await self._news(await self._look(ids)))
+        before, began = self._known, time.time()
+        keys = {viewer.key for viewer in self.viewers}
+        watched = {
+            key: Watched(chosen=dict(key), told=list(before.get(key, ())), since=self._since if key in before else None)
+            for key in keys
+        }
+        made: dict[str, str] = {}
+        found = await self._look(list(watched.values()))
+        self._known, self._since = {key: before.get(key, {}) for key in keys}, began
+        for key, news in zip(watched, found, strict=True):
+            fresh = await self._news(key, news, made)
+            _tell([viewer for viewer in self.viewers if viewer.key == key], fresh)
 
-    async def _news(self, found: list[News]) -> list[tuple[News, str]]:
+    async def _news(self, key: _Key, found: list[News], made: dict[str, str]) -> list[tuple[News, str]]:
         """Return what is new or has changed, and remember it."""
-        before, now, fresh = self._known, {}, []
+        before, now, fresh = self._known[key], {}, []
         for news in found:
             known = before.get(news.id)
             if known is None or known[0].mark != news.mark:
-                known = news, news.render()
+                if news.id not in made:
+                    made[news.id] = news.render()
+                    await asyncio.sleep(0)  # no delivery waits for more than one of them
+                known = news, made[news.id]
                 fresh.append(known)
-                await asyncio.sleep(0)  # no delivery waits for more than one of them
             now[news.id] = known
-        self._known = now
+        self._known[key] = now
         return fresh
 
 
 def _tell(viewers: Iterable[_Viewer], fresh: list[tuple[News, str]]) -> None:
-    """Tell each viewer what it chose, all in one message, the oldest first."""
-    messages: dict[frozenset[tuple[str, str]], bytes] = {}
-    for viewer in viewers:
-        key = frozenset(viewer.chosen.items())
-        if key not in messages:
-            texts = [html for news, html in reversed(fresh) if key <= news.facts.items()]
-            messages[key] = _message("news", "\n".join(texts)) if texts else b""
-        if messages[key]:
-            viewer.tell(messages[key])
+    """Tell viewers what is new, all in one message, the oldest first."""
+    if fresh:
+        message = _message("news", "\n".join(html for _, html in reversed(fresh)))
+        for viewer in viewers:
+            viewer.tell(message)
 
 
 class Live:
@@ -167,7 +188,7 @@ class Live:
 
     async def watch(self, topic: str, chosen: Mapping[str, str], *, session: str) -> AsyncIterator[bytes]:
         """Yield server-sent events until the session ends or the receiver stops."""
-        viewer = _Viewer(chosen=chosen, session=session)
+        viewer = _Viewer(key=frozenset(chosen.items()), session=session)
         self._topics[topic].join(viewer)
         if self._task is None:
             self._task = asyncio.create_task(self._stay())

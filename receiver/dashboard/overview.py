@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from .. import meters
 from ..store import Alarm, Count, Filter, Store
-from .live import News
+from .live import News, Watched
 from .pages import Pages, Views, number, took
 
 #: Seconds after which work that is due and not begun is worth a look.
@@ -128,14 +128,14 @@ class Overview:
             },
         }
 
-    async def look(self, _ids: Iterable[str]) -> list[News]:
+    async def look(self, watched: Sequence[Watched]) -> list[list[News]]:
         """Return how it stands now, as one piece of the page."""
         now = await self._now()
         left, last = now["left"], now["last"]
         waiting = {name: count for name, (count, _) in left.waiting.items()}
         at_work = (left.running, left.open_jobs, waiting)
         mark = (last and last["id"], round(now["age"]), now["concerns"], now["hour"], at_work)
-        return [News(id="now", mark=mark, render=lambda: self._pages.render("now.html", **now))]
+        return [[News(id="now", mark=mark, render=lambda: self._pages.render("now.html", **now))] for _ in watched]
 
 
 def acks(spread: meters.Spread) -> dict[str, float] | None:

@@ -1,6 +1,7 @@
 """The database behind the store: connections, transactions and the clock, alike on both engines."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,14 @@ from ..errors import Unavailable
 from .queue import WriterQueue
 
 try:
-    from asyncpg import PostgresError as DriverError  # raised as it is where SQLAlchemy is not asked yet: connecting
+    from asyncpg import InterfaceError, PostgresError
+
+    _POSTGRESQL: tuple[type[Exception], ...] = (PostgresError, InterfaceError)
 except ImportError:
-    DriverError = DBAPIError
+    _POSTGRESQL = ()
+
+#: Drivers' own errors are raised where SQLAlchemy is not asked: connecting, and storing deliveries.
+TROUBLE: tuple[type[Exception], ...] = (DBAPIError, sqlite3.DatabaseError, OSError, *_POSTGRESQL)
 
 T = TypeVar("T")
 
@@ -116,11 +122,21 @@ class Database:
         """Raise Unavailable instead of what the drivers raise when the database is at fault."""
         try:
             yield
-        except (IntegrityError, DataError, ProgrammingError):
-            raise  # the statement is at fault, not the database
-        except (DBAPIError, DriverError, OSError) as error:
+        except TROUBLE as error:
+            if _blames_statement(error):
+                raise
             cause = error.orig if isinstance(error, DBAPIError) else error
             raise Unavailable(f"the store does not answer: {type(cause).__name__}: {_first_line(cause)}") from error
+
+
+def _blames_statement(error: BaseException) -> bool:
+    """Whether what was asked, or the values in it, cannot be done by any database that works."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    refused = (IntegrityError, DataError, ProgrammingError)
+    drivers = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
+    # PostgreSQL's classes of errors: bad data, a broken constraint.
+    state = str(getattr(cause, "sqlstate", None) or "")
+    return isinstance(error, refused) or isinstance(cause, drivers) or state.startswith(("22", "23"))
 
 
 def _first_line(cause: BaseException | None) -> str:

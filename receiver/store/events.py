@@ -65,6 +65,10 @@ class Refusal:
     unlisted: int = 0
 
 
+#: What lists show of events.
+LISTED = [column for column in events.c if column.name not in ("headers", "body")]
+
+
 class Events:
     """The events table and its copies and refusals."""
 
@@ -135,12 +139,20 @@ class Events:
             found = await connection.execute(select(events).where(events.c.id.in_(event_ids)))
             return {row["id"]: dict(row) for row in found.mappings()}
 
+    async def listed(self, event_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return events by their ids, in one query, without headers and body; ids that no event has are left out."""
+        if not event_ids:
+            return {}
+        async with self._database.read() as connection:
+            found = await connection.execute(select(*LISTED).where(events.c.id.in_(event_ids)))
+            return {row["id"]: dict(row) for row in found.mappings()}
+
     async def page(
         self, wanted: Filter, *, cursor: str | None = None, limit: int = 50, patience: float = PATIENCE
     ) -> Page[dict[str, Any]]:
         """Return the newest events that are meant, without headers and body."""
         looking = Looking(
-            query=select(*(column for column in events.c if column.name not in ("headers", "body"))),
+            query=select(*LISTED),
             id=events.c.id,
             base=wanted.received(),
             narrow=wanted.clauses(),
@@ -180,8 +192,7 @@ class Events:
         self, *, before: str | None = None, limit: int = 50, source: str | None = None, job_id: str | None = None
     ) -> list[dict[str, Any]]:
         """Return the newest events before the event `before`, newest first, without headers and body."""
-        columns = [column for column in events.c if column.name not in ("headers", "body")]
-        query = select(*columns).order_by(events.c.id.desc()).limit(limit)
+        query = select(*LISTED).order_by(events.c.id.desc()).limit(limit)
         if before:
             query = query.where(events.c.id < before)
         if source:
@@ -284,9 +295,10 @@ def _refusal_row(refusal: Refusal) -> dict[str, Any]:
     }
 
 
-def headers_text(headers: Sequence[tuple[bytes, bytes]]) -> str:
-    """Return request headers as lines `name: value` for the store; values that are secrets are left out."""
-    lines = [name + b": " + (b"[redacted]" if name in SECRET_HEADERS else value) for name, value in headers]
+def headers_text(headers: Sequence[tuple[bytes, bytes]], secret: frozenset[bytes] | None = None) -> str:
+    """Return request headers as lines `name: value` for the store; the values of the secret ones are left out."""
+    secret = SECRET_HEADERS if secret is None else secret
+    lines = [name + b": " + (b"[redacted]" if name in secret else value) for name, value in headers]
     return b"\n".join(lines).decode("latin-1")
 
 
@@ -301,5 +313,13 @@ def headers_of(text: str) -> dict[str, str]:
 
 #: Headers that carry what opens a door.
 SECRET_HEADERS = frozenset(
-    {b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"x-webhook-secret-key", b"dg-token"}
+    {
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"x-api-key",
+        b"x-webhook-secret-key",
+        b"x-webhook-token",
+        b"dg-token",
+    }
 )

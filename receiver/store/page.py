@@ -15,6 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 #: Rows looked at in one statement.
 SLICE = 1000
 
+#: Rows that are looked at one by one where an index that is in another order finds no more.
+FEW = 2000
+
 #: Seconds that a page looks for rows, unless more are asked for; and for text in bodies, which takes longest.
 PATIENCE, SEARCH = 0.05, 0.15
 
@@ -41,6 +44,7 @@ class Looking:
     base: Sequence[ColumnElement[bool]] = ()  #: what an index in the order of ids finds
     narrow: Sequence[ColumnElement[bool]] = ()  #: what each row has to be asked for
     exact: bool = False  #: whether an index finds the few that are meant: then no slices
+    few: Select[Any] | None = None  #: ids of all that could be meant, by an index in another order: perhaps not many
 
     async def page(
         self, connection: AsyncConnection, *, before: str | None, limit: int, patience: float = PATIENCE
@@ -48,9 +52,12 @@ class Looking:
         """Return the newest rows before the id `before`."""
         until = time.monotonic() + patience
         rows: list[dict[str, Any]] = []
+        few = await self._few(connection)
+        exact = self.exact or few is not None
+        among = [] if few is None else [self.id.in_(few)]
         while True:
-            floor = None if self.exact else await self._floor(connection, before)
-            query = self.query.where(*self._between(floor, before), *self.narrow)
+            floor = None if exact else await self._floor(connection, before)
+            query = self.query.where(*self._between(floor, before), *self.narrow, *among)
             query = query.order_by(self.id.desc()).limit(limit + 1 - len(rows))
             rows += [dict(row) for row in (await connection.execute(query)).mappings()]
             if len(rows) > limit:
@@ -58,6 +65,13 @@ class Looking:
             if floor is None or time.monotonic() > until:
                 return Page(rows=rows, next=floor)
             before = floor
+
+    async def _few(self, connection: AsyncConnection) -> Sequence[str] | None:
+        """Return the ids of all that could be meant, None if they are many."""
+        if self.few is None:
+            return None
+        found = (await connection.execute(self.few.limit(FEW + 1))).scalars().all()
+        return found if len(found) <= FEW else None
 
     async def _floor(self, connection: AsyncConnection, before: str | None) -> str | None:
         """Return the id at which the next slice ends, None if it is the last."""

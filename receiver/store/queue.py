@@ -6,8 +6,10 @@ one at once, whichever process it is in. It is only manners: SQLite's own lock k
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
+import threading
 from types import TracebackType
 
 import structlog
@@ -64,7 +66,7 @@ class WriterQueue:
     async def _come(self) -> bool:
         """Return whether the lock came in time."""
         if self._coming is None:
-            self._coming = asyncio.get_running_loop().run_in_executor(None, fcntl.flock, self._opened(), fcntl.LOCK_EX)
+            self._coming = _locked(self._opened())
             self._coming.add_done_callback(self._came)
             self._late = False
         if self._late:
@@ -97,3 +99,29 @@ class WriterQueue:
         if self._file is None:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return self._file
+
+
+def _locked(file: int) -> asyncio.Future[None]:
+    """Lock a file, however long that takes: in a thread of its own, for which no process that stops has to wait."""
+    loop = asyncio.get_running_loop()
+    coming = loop.create_future()
+
+    def wait() -> None:
+        wrong: OSError | None = None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            wrong = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the process with it
+            loop.call_soon_threadsafe(told, wrong)
+
+    def told(wrong: OSError | None) -> None:
+        if coming.done():
+            return
+        if wrong is None:
+            coming.set_result(None)
+        else:
+            coming.set_exception(wrong)
+
+    threading.Thread(target=wait, name="first place", daemon=True).start()
+    return coming

@@ -1,10 +1,17 @@
 """Each of these holds on both engines."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
-from receiver.store import Refusal
+import asyncpg
+import pytest
+
+from receiver.errors import Unavailable
+from receiver.store import Refusal, Store
 from receiver.store.events import headers_of, headers_text
 from receiver.store.text import storable
+from receiver.writer import Writer
 
 
 async def test_a_stored_event_keeps_every_byte_and_word(store, arrival, clock):
@@ -124,3 +131,35 @@ def test_secret_headers_are_never_kept_and_repeated_ones_all_are():
 
 def test_ordinary_text_is_stored_as_it_is():
     assert (storable(None), storable("plain"), storable("ü")) == (None, "plain", "ü")
+
+
+async def test_a_poisoned_row_costs_its_neighbours_nothing(store, arrival):
+    writer = Writer(store, queue=10)
+    adds = [asyncio.create_task(writer.add(arrival(number))) for number in (1, 3)]
+    adds.insert(1, asyncio.create_task(writer.add(arrival(2, message_id="\ud800"))))  # no database holds such text
+    await asyncio.sleep(0)
+    running = asyncio.create_task(writer.run())
+    results = await asyncio.gather(*adds, return_exceptions=True)
+    writer.stop()
+    await running
+    assert [type(result).__name__ for result in results] == ["Added", "Unavailable", "Added"]
+    assert {row["job_id"] for row in await store.events.recent()} == {"job_1", "job_3"}
+
+
+async def test_what_a_postgresql_server_refuses_in_a_row_is_not_its_outage(store, arrival):
+    if store.database.is_sqlite:
+        assert [one.status for one in await store.events.add([arrival(message_id="a\0b")])] == ["stored"]
+        return
+    with pytest.raises(asyncpg.CharacterNotInRepertoireError):
+        await store.events.add([arrival(message_id="a\0b")])
+
+
+async def test_a_database_that_is_locked_is_unavailable_and_not_the_delivery_s_fault(sqlite_url, clock, arrival):
+    opened = Store(sqlite_url, clock=clock)
+    await opened.events.add([arrival(1)])
+    await (await opened.events._ingest._driver()).execute("PRAGMA busy_timeout=0")
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked"):
+            await opened.events.add([arrival(2)])
+    await opened.close()

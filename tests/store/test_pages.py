@@ -1,11 +1,11 @@
 """Reading in pages; each of these holds on both engines."""
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, update
 
 from receiver.ids import first_id
 from receiver.store import Filter, NewJob, Refusal, RunFilter, page
-from receiver.store.tables import events, runs
+from receiver.store.tables import events, jobs, runs
 
 NOW = 1793232000.0
 
@@ -242,6 +242,10 @@ async def test_sqlite_looks_for_events_and_runs_in_the_order_of_their_ids_alone(
         await store.events.page(meant)
     for state in ("waiting", "done", "failed", None):
         await store.runs.page(RunFilter(state=state, handler="log"))
+    await store.runs.page(RunFilter(state="waiting"))
+    for state in ("open", "submitted"):
+        await store.jobs.page(state=state, source="videogen", tool="A")
+        await store.jobs.page(state=state)
     async with store.database.read() as connection:
         for statement, values in [one for one in asked if one[0].startswith("SELECT")]:
             plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
@@ -250,4 +254,30 @@ async def test_sqlite_looks_for_events_and_runs_in_the_order_of_their_ids_alone(
             assert "TEMP B-TREE" not in steps, statement
 
 
-ORDERED = ("sqlite_autoindex_events_1", "sqlite_autoindex_runs_1", "runs_failed")
+#: Those in the order of ids, and two that find what is still to do: it is few, or the newest of it is found at once.
+ORDERED = (
+    *("sqlite_autoindex_events_1", "sqlite_autoindex_runs_1", "sqlite_autoindex_jobs_1", "runs_failed"),
+    *("runs_due", "jobs_open"),
+)
+
+
+async def test_what_is_open_is_found_at_once_however_much_has_ended_since(store, states, monkeypatch):
+    monkeypatch.setattr(page, "SLICE", 2)
+    stuck = await store.jobs.track(NewJob(source="videogen", tool="A", job_id="stuck"))
+    for number in range(5):
+        await store.jobs.track(NewJob(source="videogen", tool="A", job_id=f"ended {number}"))
+    async with store.database.write() as connection:
+        await connection.execute(update(jobs).where(jobs.c.id != stuck.id).values(state="succeeded", ended_at=NOW))
+        await connection.execute(update(runs).where(runs.c.id != states[2]).values(ENDED))
+    for state in ("open", "waiting", "submitted"):
+        found = await store.jobs.page(state=state, source="videogen", tool="A", patience=-1)
+        assert ([job.id for job in found.rows], found.next) == ([stuck.id] if state != "waiting" else [], None)
+    for meant in (RunFilter(state="waiting"), RunFilter(state="waiting", handler="log")):
+        found = await store.runs.page(meant, patience=-1)
+        assert ([row["id"] for row in found.rows], found.next) == ([states[2]], None)
+    monkeypatch.setattr(page, "FEW", 0)
+    found = await store.jobs.page(state="open", patience=-1)
+    assert (found.rows, found.next is not None) == ([], True), "of many, the newest are looked through"
+
+
+ENDED = {"state": "done", "finished_at": NOW, "lease_until": None}

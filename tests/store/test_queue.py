@@ -1,6 +1,7 @@
 import asyncio
 import fcntl
 import os
+import threading
 
 import pytest
 from structlog.testing import capture_logs
@@ -88,3 +89,23 @@ async def test_the_lock_is_given_back_when_the_writer_fails(two):
             raise ValueError("x")
     async with asyncio.timeout(5), other:
         pass
+
+
+def test_a_process_that_stops_does_not_wait_for_one_that_keeps_the_first_place(tmp_path):
+    keeper = os.open(tmp_path / "x.db-queue", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(keeper, fcntl.LOCK_EX)
+    queue = WriterQueue(str(tmp_path / "x.db"), patience=0.01)
+
+    async def write():
+        async with queue:
+            pass
+
+    # asyncio.run waits for the threads of its loop, as a server does that stops.
+    stopping = threading.Thread(target=asyncio.run, args=(write(),), daemon=True)
+    stopping.start()
+    stopping.join(5)
+    stopped = not stopping.is_alive()
+    os.close(keeper)
+    stopping.join(5)
+    queue.close()
+    assert stopped

@@ -1,9 +1,12 @@
 """What is deleted by age, and what never is; on both engines."""
 
+import asyncio
+import itertools
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from receiver.config import Config
 from receiver.errors import ConfigError
@@ -120,6 +123,46 @@ async def test_each_step_notes_that_the_turn_is_still_taken(store, arrival, cloc
     await store.retention.prune({"events": clock() + LATER}, told=told)
     assert len(taken) == 3
     assert not await store.retention.turn(EVERY)
+
+
+async def test_no_transaction_deletes_more_than_a_step_and_an_ack_waits_for_one_at_most(
+    store,
+    arrival,
+    clock,
+    monkeypatch,
+):
+    monkeypatch.setattr(retention, "STEP", 10)
+    await store.events.add([arrival(number) for number in range(200)])
+    await handled(store, clock)
+    engine, deleted, sizes, steps, waits = store.database.engine.sync_engine, [], [], [], []
+
+    def count(_connection, cursor, statement, *_):
+        if statement.startswith("DELETE"):
+            deleted.append(cursor.rowcount)
+
+    def end(_connection):
+        sizes.append(sum(deleted))
+        deleted.clear()
+
+    event.listen(engine, "after_cursor_execute", count, named=False)
+    event.listen(engine, "commit", end)
+
+    async def deliver():
+        for number in itertools.count(1000):
+            before = len(steps)
+            await store.events.add([arrival(number)])
+            waits.append(len(steps) - before)
+
+    delivering = asyncio.create_task(deliver())
+    kinds = {kind: clock() + LATER for kind in ("events", "jobs")}
+    pruned = await store.retention.prune(kinds, told=lambda: steps.append(1))
+    delivering.cancel()
+    await asyncio.gather(delivering, return_exceptions=True)
+    assert pruned.deleted == {"events": 200, "jobs": 200}
+    assert len(steps) == 40
+    assert max(sizes) == 10  # beside what hangs on these
+    assert len(waits) > 40  # somebody was delivering all the while
+    assert max(waits) <= 1
 
 
 async def test_the_pruner_deletes_what_its_ages_say_once_in_a_while(store, arrival, clock):
