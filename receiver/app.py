@@ -18,7 +18,7 @@ from .access import Tries
 from .api import PREFIX, Api, gallery_of
 from .callback import Callbacks
 from .dashboard import Dashboard
-from .errors import ConfigError, ReceiverError, Unavailable
+from .errors import ConfigError, NewerSchema, ReceiverError, Unavailable
 from .inbox import Inbox
 from .jwks import key_servers, publishes
 from .keyring import Keyring
@@ -218,6 +218,8 @@ class Door:
         problems = []
         try:
             await self._store.check()
+        except NewerSchema:
+            pass  # brought ahead under us, as in an upgrade: until we are restarted, we take deliveries as before
         except ReceiverError:
             problems.append("store")
         if self._dispatch and not self._supervisor.alive:
