@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from receiver.store import Claimed, Finished, Store
@@ -96,8 +96,11 @@ class _Queue:
         await self._store.close()
 
 
-def build(path: Path, *, events: int, waiting: int) -> Path:
-    """Fill a new database in one go: each event has a run, the newest ones wait, the others are done."""
+def build(path: Path, *, events: int, waiting: int, also: Iterable[str] = ()) -> Path:
+    """Fill a new database in one go: each event has a run, the newest ones wait, the others are done.
+
+    `also` are statements that fill what is beside them.
+    """
     asyncio.run(migrated(f"sqlite:///{path}"))
     database = sqlite3.connect(path)
     # Only while it is built: this database has nothing to lose.
@@ -117,6 +120,8 @@ def build(path: Path, *, events: int, waiting: int) -> Path:
         "INSERT INTO attempts (run_id, handler, number, outcome, started_at, finished_at) "
         "SELECT id, handler, 1, 'done', started_at, finished_at FROM runs WHERE state = 'done'"
     )
+    for statement in also:
+        database.execute(statement)
     database.commit()
     database.execute("PRAGMA journal_mode=WAL")
     database.close()

@@ -18,12 +18,13 @@ from .access import Tries
 from .api import PREFIX, Api, gallery_of
 from .callback import Callbacks
 from .dashboard import Dashboard
-from .errors import ConfigError, ReceiverError, Unavailable
+from .errors import ConfigError, NewerSchema, ReceiverError, Unavailable
 from .inbox import Inbox
 from .jwks import key_servers, publishes
 from .keyring import Keyring
 from .metrics import Metrics, own_port
 from .outbound import create_client
+from .proxies import Proxies
 from .registry import find_sources, webhook_sources
 from .settings import Settings
 from .store import Store
@@ -87,6 +88,7 @@ class Door:
             clock=clock,
             max_body=settings.max_body,
             body_timeout=settings.body_timeout,
+            proxies=Proxies(settings.trusted_proxies),
             tracing=self._tracing,
         )
         self._settings = settings
@@ -216,6 +218,8 @@ class Door:
         problems = []
         try:
             await self._store.check()
+        except NewerSchema:
+            pass  # brought ahead under us, as in an upgrade: until we are restarted, we take deliveries as before
         except ReceiverError:
             problems.append("store")
         if self._dispatch and not self._supervisor.alive:

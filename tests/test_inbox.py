@@ -305,6 +305,14 @@ async def test_a_flood_of_refusals_leaves_a_sample_and_a_count(client, clock):
     assert rows[0]["unlisted"] == 50
 
 
+async def test_a_flood_to_one_name_takes_no_rows_and_no_count_from_another(client):
+    for _ in range(150):
+        assert (await send(client, b"{}", {}, source="nobody")).status_code == 404
+    assert (await send(client, b"{}", {})).status_code == 401
+    [ours] = [row for row in await refusals(client, number=101) if row["source"] == "videogen"]
+    assert ours["unlisted"] == 0
+
+
 async def test_health_is_ok_and_readiness_names_what_is_missing(client, settings):
     assert (await client.get("/healthz")).json() == {"status": "ok"}
     assert (await client.get("/readyz")).json() == {"status": "ok", "problems": []}
@@ -326,3 +334,25 @@ async def test_what_is_kept_of_a_delivery_has_no_credentials(client, sample, clo
     kept = headers_of(row["headers"])
     assert kept["authorization"] == kept["cookie"] == "[redacted]"
     assert kept["webhook-id"] == "msg_1"
+
+
+async def test_a_secret_that_is_sent_as_it_is_is_kept_nowhere(sqlite_url, clock, monkeypatch):
+    monkeypatch.setenv("STUDIO_WEBHOOK_SECRET", "f6Zq0vYw3Kp8sT1mLr5x")
+    monkeypatch.setenv("STUDIO_WEBHOOK_SCHEME", "token:X-Studio-Key")
+    async with opened(Settings(database_url=sqlite_url), clock) as client:
+        body = b'{"id": "t1", "status": "completed"}'
+        headers = {"x-studio-key": "f6Zq0vYw3Kp8sT1mLr5x", "content-type": "application/json"}
+        answer = await send(client, body, headers, source="studio")
+        assert answer.status_code == 200
+        row = await client.door._store.events.get(answer.json()["event"])
+        assert headers_of(row["headers"])["x-studio-key"] == "[redacted]"
+        assert (await send(client, body, headers, source="elsewhere")).status_code == 404
+        [refused] = await refusals(client)
+        assert "f6Zq0vYw3Kp8sT1mLr5x" not in repr(await client.door._store.events.other(refused["id"]))
+
+
+async def test_behind_a_proxy_a_refusal_tells_who_sent_it(sqlite_url, clock):
+    async with opened(Settings(database_url=sqlite_url, trusted_proxies=("192.0.2.0/24",)), clock) as client:
+        await send(client, b"{}", {"x-forwarded-for": "6.6.6.6, 198.51.100.7"})
+        [refused] = await refusals(client)
+        assert refused["sender"] == "198.51.100.7"
