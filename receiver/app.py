@@ -24,6 +24,7 @@ from .jwks import key_servers, publishes
 from .keyring import Keyring
 from .metrics import Metrics, own_port
 from .outbound import create_client
+from .proxies import Proxies
 from .registry import find_sources, webhook_sources
 from .settings import Settings
 from .store import Store
@@ -87,6 +88,7 @@ class Door:
             clock=clock,
             max_body=settings.max_body,
             body_timeout=settings.body_timeout,
+            proxies=Proxies(settings.trusted_proxies),
             tracing=self._tracing,
         )
         self._settings = settings

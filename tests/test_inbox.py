@@ -349,3 +349,10 @@ async def test_a_secret_that_is_sent_as_it_is_is_kept_nowhere(sqlite_url, clock,
         assert (await send(client, body, headers, source="elsewhere")).status_code == 404
         [refused] = await refusals(client)
         assert "f6Zq0vYw3Kp8sT1mLr5x" not in repr(await client.door._store.events.other(refused["id"]))
+
+
+async def test_behind_a_proxy_a_refusal_tells_who_sent_it(sqlite_url, clock):
+    async with opened(Settings(database_url=sqlite_url, trusted_proxies=("192.0.2.0/24",)), clock) as client:
+        await send(client, b"{}", {"x-forwarded-for": "6.6.6.6, 198.51.100.7"})
+        [refused] = await refusals(client)
+        assert refused["sender"] == "198.51.100.7"
