@@ -82,7 +82,9 @@ class Context:
                     await send_mail()
 
         If the step raises, it is as if it had not begun. If the process dies inside it, it counts
-        as done: nobody can know whether the mail left, and it must not leave twice.
+        as done: nobody can know whether the mail left, and it must not leave twice. Only whoever starts the
+        run again by hand (`receiver runs retry`, a replay) has it made again; a step that ended never is.
+        Raises Retry if the run has gone to another worker.
         """
         return self._once(key)
 

@@ -2,7 +2,8 @@
 
     ReceiverError
     ├── ConfigError            settings, secrets or handlers that cannot work; names what to change
-    │   └── UnknownEndpoint    an endpoint that is neither here nor at its provider
+    │   ├── UnknownEndpoint    an endpoint that is neither here nor at its provider
+    │   └── NewerSchema        a newer version of the receiver was at this database
     ├── Refused                a delivery that is not taken; `status` is what its sender is answered
     │   ├── BadSignature       401
     │   ├── UnknownSource      404
@@ -31,6 +32,10 @@ class ConfigError(ReceiverError):
 
 class UnknownEndpoint(ConfigError):
     """No endpoint has this id, neither here nor at the provider."""
+
+
+class NewerSchema(ConfigError):
+    """The database was brought ahead by a newer version: to this one, what it knows is there, and more."""
 
 
 class Refused(ReceiverError):

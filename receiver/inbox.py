@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -21,8 +21,9 @@ from .events import Reading
 from .flood import ClockWatch, Sampler
 from .keyring import Keyring
 from .logs import scrub
+from .proxies import Proxies
 from .sources import HintingSource, WebhookSource
-from .store import Arrival, Hints, Refusal, headers_text
+from .store import SECRET_HEADERS, Arrival, Hints, Refusal, headers_text
 from .tracing import Tracing
 from .writer import Writer
 
@@ -52,6 +53,7 @@ class Inbox:
         clock: Callable[[], float],
         max_body: int,
         body_timeout: float,
+        proxies: Proxies | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self._sources = sources
@@ -65,8 +67,12 @@ class Inbox:
         self._clock = clock
         self._max_body = max_body
         self._body_timeout = body_timeout
+        self._proxies = proxies or Proxies()
         self._tracing = tracing
-        self._sampler = Sampler()
+        self._secret_headers = SECRET_HEADERS | _fixed(sources.values())
+        # Who floods one name must not use up the rows of another.
+        self._samplers = {name: Sampler() for name in sources}
+        self._elsewhere = Sampler()
         self.clock_watch = ClockWatch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,9 +167,9 @@ class Inbox:
             message_id=message_id,
             fact=reading.fact,
             reason=reason,
-            headers=headers_text(scope["headers"]),
+            headers=headers_text(scope["headers"], self._secret_headers),
             body=body,
-            sender=_sender(scope),
+            sender=self._proxies.sender(scope),
             trace=None if self._tracing is None else self._tracing.here(),
         )
 
@@ -200,9 +206,9 @@ class Inbox:
                 occurred_at=received_at,
                 message_id=message_id or "sha256:" + hashlib.sha256(body).hexdigest(),
                 reason="it names no job that its provider could be asked about",
-                headers=headers_text(scope["headers"]),
+                headers=headers_text(scope["headers"], self._secret_headers),
                 body=body,
-                sender=_sender(scope),
+                sender=self._proxies.sender(scope),
             )
         )
 
@@ -230,7 +236,7 @@ class Inbox:
         meters.REFUSED.add(known, refused.reason)
         if self._tracing is not None:
             self._tracing.tell(wrong=refused.reason)
-        unlisted = self._sampler.take(received_at)
+        unlisted = self._samplers.get(name, self._elsewhere).take(received_at)
         if unlisted is None:
             return
         log.warning("refused", source=scrub(name)[:64], reason=refused.reason, status=refused.status, unlisted=unlisted)
@@ -240,11 +246,11 @@ class Inbox:
                 reason=refused.reason,
                 status=refused.status,
                 received_at=received_at,
-                headers=headers_text(scope["headers"])[:8192],
+                headers=headers_text(scope["headers"], self._secret_headers)[:8192],
                 body=bytes(body[:KEPT]),
                 size=len(body),
                 skew=getattr(refused, "skew", None),
-                sender=_sender(scope),
+                sender=self._proxies.sender(scope),
                 unlisted=unlisted,
             )
         )
@@ -264,9 +270,10 @@ _TOLD = {
 }
 
 
-def _sender(scope: Scope) -> str | None:
-    client = scope.get("client")
-    return client[0] if client else None
+def _fixed(sources: Iterable[WebhookSource]) -> set[bytes]:
+    """Return the headers in which a provider sends the secret itself, and no signature made with it."""
+    schemes = [scheme for source in sources if (scheme := getattr(source, "scheme", None)) is not None]
+    return {scheme.header.lower().encode() for scheme in schemes if scheme.kind == "equals"}
 
 
 async def _answer(send: Send, status: int, content: dict[str, Any], *, retry_after: int | None = None) -> None:

@@ -1,6 +1,7 @@
 """Events and jobs as people and handlers see them, from what the store holds."""
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 from . import verdict
 from .errors import Unreadable
 from .events import Event, Reading, redact
+from .logs import scrub
 from .sources import Source, wire
 from .store import Job, Reported, Store, headers_of
 
@@ -31,9 +33,9 @@ def _described(job: Job, row: Mapping[str, Any] | None, sources: Mapping[str, So
         error = {"message": event.error.message, "code": event.error.code, "reference": event.error.reference}
     return {
         **{name: getattr(job, name) for name in _TOLD},
-        "parameters": redact(job.parameters),
-        "metadata": job.metadata,
-        "error": redact(error),
+        "parameters": safe(job.parameters),
+        "metadata": hidden(job.metadata),
+        "error": safe(error),
         "outputs": [
             {name: getattr(output, name) for name in ("id", "type", "url", "expires_at", "size")}
             for output in (event.outputs if event else ())
@@ -64,9 +66,12 @@ def event_of(row: Mapping[str, Any], sources: Mapping[str, Source]) -> Event:
         received_at=row["received_at"],
         road=row["road"],
         data=reading.data,
-        metadata=json.loads(row.get("metadata") or "{}"),
+        metadata={} if row.get("metadata") in _NO_METADATA else json.loads(row["metadata"]),
         body=row["body"],
     )
+
+
+_NO_METADATA = (None, "", "{}")
 
 
 def _reading(row: Mapping[str, Any], source: Source | None) -> Reading:
@@ -81,7 +86,7 @@ def _reading(row: Mapping[str, Any], source: Source | None) -> Reading:
 
 
 def event_told(row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return an event as the API and the commands tell it, with its runs. No URL in it keeps its query."""
+    """Return an event as the API and the commands tell it, with its runs."""
     event = {name: value for name, value in row.items() if name not in ("headers", "body")}
     runs: dict[str, dict[str, Any]] = {}
     for one in history:
@@ -95,8 +100,8 @@ def event_told(row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
                     "error": one["attempt_error"],
                 }
             )
-    told = redact({**event, "headers": headers_of(row["headers"]), "runs": list(runs.values())})
-    return {**told, "data": data_of(row["body"])}
+    told = safe({**event, "runs": list(runs.values())})
+    return {**told, "headers": headers_told(row["headers"]), "data": data_of(row["body"])}
 
 
 _RUN = ("id", "handler", "state", "attempt", "due_at", "error")
@@ -105,21 +110,54 @@ _RUN = ("id", "handler", "state", "attempt", "due_at", "error")
 def attempts_told(rows: Sequence[Mapping[str, Any]]) -> Any:
     """Return the attempts of a run as the API and the commands tell them."""
     names = ("number", "outcome", "started_at", "finished_at", "error", "note")
-    return redact([{name: row[name] for name in names} for row in rows])
+    return safe([{name: row[name] for name in names} for row in rows])
 
 
 def refusal_told(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a delivery that made no event as the API and the commands tell it."""
     told = {name: value for name, value in row.items() if name not in ("headers", "body")}
-    return {**redact({**told, "headers": headers_of(row["headers"])}), "data": data_of(row["body"])}
+    return {**safe(told), "headers": headers_told(row["headers"]), "data": data_of(row["body"])}
 
 
 def data_of(body: bytes) -> Any:
-    """Return the JSON of a body, its URLs without their queries; of one that cannot be read its beginning."""
+    """Return the JSON of a body without secrets and signatures; of one that cannot be read its beginning."""
     try:
-        return redact(json.loads(body, parse_constant=str))
+        return safe(json.loads(body, parse_constant=str))
     except (ValueError, RecursionError):
-        return {"unreadable": redact(body[:4096].decode("utf-8", "backslashreplace")), "bytes": len(body)}
+        return {"unreadable": safe(body[:4096].decode("utf-8", "backslashreplace")), "bytes": len(body)}
+
+
+def headers_told(text: str) -> dict[str, str]:
+    """Return stored headers by name, without the values of those that prove who sent them."""
+    return {name: HIDDEN if _SECRET.search(name) else safe(value) for name, value in headers_of(text).items()}
+
+
+def safe(data: Any) -> Any:
+    """Return JSON data that may be shown: no URL keeps its query, and nothing is told that opens a door."""
+    return hidden(redact(data))
+
+
+def hidden(data: Any) -> Any:
+    """Return JSON data without what looks like a secret, and without the values of the keys that name one."""
+    if isinstance(data, Mapping):
+        return {key: HIDDEN if _tells(str(key), value) else hidden(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [hidden(value) for value in data]
+    return scrub(data) if isinstance(data, str) else data
+
+
+def _tells(key: str, value: Any) -> bool:
+    if value is None or isinstance(value, bool) or not _SECRET.search(key):
+        return False
+    # How many tokens a model used is a number, and no secret.
+    return not (isinstance(value, int | float) and key.lower().endswith("tokens"))
+
+
+#: What is shown instead of a secret.
+HIDDEN = "[hidden]"
+
+#: Headers and keys of JSON whose values open a door.
+_SECRET = re.compile(r"(?i)(authorization|cookie|secret|password|signature|token)s?$|api[-_]?key")
 
 
 async def endpoints_told(store: Store) -> list[dict[str, Any]]:

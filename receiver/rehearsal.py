@@ -97,7 +97,7 @@ class Stage:
                 calls.close()
 
     @asynccontextmanager
-    async def _once(self, _run_id: str, _key: str) -> AsyncIterator[bool]:
+    async def _once(self, _run: Claimed, _key: str) -> AsyncIterator[bool]:
         yield True
 
     async def _record(self, **values: Any) -> None:

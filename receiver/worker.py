@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -261,6 +262,11 @@ async def _listen(*, wake: Callable[[], None], stop: Callable[[], None]) -> None
     await asyncio.get_running_loop().connect_read_pipe(Supervisor, sys.stdin)
 
 
+@functools.cache
+def _log_of(handler: str) -> Any:
+    return structlog.get_logger(f"handlers.{handler}")
+
+
 class Desk:
     """Makes the event and the context of each attempt.
 
@@ -274,7 +280,7 @@ class Desk:
         sources: Mapping[str, Source],
         http: Any,
         shared: Shared,
-        once: Callable[[str, str], AbstractAsyncContextManager[bool]],
+        once: Callable[[Claimed, str], AbstractAsyncContextManager[bool]],
         record: Callable[..., Awaitable[None]],
     ) -> None:
         self._settings = settings
@@ -321,10 +327,10 @@ class Desk:
 
         return Context(
             attempt=claimed.attempt,
-            log=structlog.get_logger(f"handlers.{claimed.handler}"),
+            log=_log_of(claimed.handler),
             http=self._http,
             files=self._files,
-            once=lambda key: self._once(claimed.id, key),
+            once=lambda key: self._once(claimed, key),
             refresh=refresh,
             submit=submit,
             record=record,

@@ -38,7 +38,7 @@ async def dispatching(store, clock, *handlers, **changes):
                 log=structlog.get_logger(),
                 http=http,
                 files=open_files("files"),
-                once=lambda key: store.runs.once(claimed.id, key),
+                once=lambda key: store.runs.once(claimed, key),
                 refresh=None,
                 record=None,
                 shared=Shared(),

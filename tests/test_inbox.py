@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from contextlib import asynccontextmanager
 
 import httpx
@@ -11,7 +12,7 @@ from receiver import signatures
 from receiver.app import Door
 from receiver.errors import Unavailable
 from receiver.settings import Settings
-from receiver.store import Endpoint, Store, headers_of
+from receiver.store import Arrival, Endpoint, Store, headers_of
 from receiver.vault import Vault, new_key
 
 from .conftest import SAMPLES, SECRET
@@ -305,6 +306,14 @@ async def test_a_flood_of_refusals_leaves_a_sample_and_a_count(client, clock):
     assert rows[0]["unlisted"] == 50
 
 
+async def test_a_flood_to_one_name_takes_no_rows_and_no_count_from_another(client):
+    for _ in range(150):
+        assert (await send(client, b"{}", {}, source="nobody")).status_code == 404
+    assert (await send(client, b"{}", {})).status_code == 401
+    [ours] = [row for row in await refusals(client, number=101) if row["source"] == "videogen"]
+    assert ours["unlisted"] == 0
+
+
 async def test_health_is_ok_and_readiness_names_what_is_missing(client, settings):
     assert (await client.get("/healthz")).json() == {"status": "ok"}
     assert (await client.get("/readyz")).json() == {"status": "ok", "problems": []}
@@ -326,3 +335,47 @@ async def test_what_is_kept_of_a_delivery_has_no_credentials(client, sample, clo
     kept = headers_of(row["headers"])
     assert kept["authorization"] == kept["cookie"] == "[redacted]"
     assert kept["webhook-id"] == "msg_1"
+
+
+async def test_a_secret_that_is_sent_as_it_is_is_kept_nowhere(sqlite_url, clock, monkeypatch):
+    monkeypatch.setenv("STUDIO_WEBHOOK_SECRET", "f6Zq0vYw3Kp8sT1mLr5x")
+    monkeypatch.setenv("STUDIO_WEBHOOK_SCHEME", "token:X-Studio-Key")
+    async with opened(Settings(database_url=sqlite_url), clock) as client:
+        body = b'{"id": "t1", "status": "completed"}'
+        headers = {"x-studio-key": "f6Zq0vYw3Kp8sT1mLr5x", "content-type": "application/json"}
+        answer = await send(client, body, headers, source="studio")
+        assert answer.status_code == 200
+        row = await client.door._store.events.get(answer.json()["event"])
+        assert headers_of(row["headers"])["x-studio-key"] == "[redacted]"
+        assert (await send(client, body, headers, source="elsewhere")).status_code == 404
+        [refused] = await refusals(client)
+        assert "f6Zq0vYw3Kp8sT1mLr5x" not in repr(await client.door._store.events.other(refused["id"]))
+
+
+async def test_behind_a_proxy_a_refusal_tells_who_sent_it(sqlite_url, clock):
+    async with opened(Settings(database_url=sqlite_url, trusted_proxies=("192.0.2.0/24",)), clock) as client:
+        await send(client, b"{}", {"x-forwarded-for": "6.6.6.6, 198.51.100.7"})
+        [refused] = await refusals(client)
+        assert refused["sender"] == "198.51.100.7"
+
+
+async def test_without_any_worker_the_door_raises_the_alarm(settings, clock):
+    store = Store(settings.database_url)
+    await store.migrate()
+    values = {"source": "videogen", "type": "odd", "road": "webhook", "message_id": "m", "headers": "", "body": b"{}"}
+    long_ago = time.time() - 1000
+    await store.events.add([Arrival(**values, received_at=long_ago, occurred_at=long_ago)])
+    async with opened(settings, clock):
+        while not (on := await store.alarms.active()):
+            await asyncio.sleep(0)
+    assert [alarm.watch for alarm in on] == ["backlog"]
+    await store.close()
+
+
+async def test_rules_that_cannot_be_read_keep_no_delivery_out(sqlite_url, sample, clock, monkeypatch, tmp_path):
+    monkeypatch.setenv("VIDEOGEN_WEBHOOK_SECRET", SECRET)
+    broken = tmp_path / "receiver.toml"
+    broken.write_text("[[alarms]]\nwatch = 'nothing'\n")
+    async with opened(Settings(database_url=sqlite_url, config=broken), clock) as client:
+        body = sample("tool_execution.failed")
+        assert (await send(client, body, signed(body, clock))).status_code == 200

@@ -19,9 +19,13 @@ class Problem(Exception):
 
 
 class Answer(Response):
-    """JSON in ASCII: whatever text a provider sent, this can be sent on."""
+    """JSON in ASCII: whatever text a provider sent, this can be sent on. No browser keeps it or takes it for a page."""
 
     media_type = "application/json"
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Add what is said with every answer."""
+        super().init_headers({**HEADERS, **(headers or {})})
 
     def render(self, content: Any) -> bytes:
         """Return the content as JSON."""
@@ -43,6 +47,9 @@ def told(error: ValidationError) -> str:
     found = ((".".join(map(str, one["loc"])), one["msg"]) for one in error.errors(include_url=False))
     return "; ".join(": ".join(filter(None, one)) for one in found)
 
+
+#: Said with every answer.
+HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 TITLES = {
     400: "Bad Request",

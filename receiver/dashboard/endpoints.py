@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from ..endpoints import Finding, Registrar
 from ..errors import ReceiverError
+from ..logs import scrub
 from ..outbound import create_client
 from ..settings import Settings
 from ..sources import Source, WebhookSource
@@ -49,7 +50,9 @@ class Endpoints:
                     try:
                         compared[name] = await registrar.check()
                     except ReceiverError as error:
-                        compared[name] = [Finding(id=None, url="", text=f"it did not answer: {error}", drift="missing")]
+                        compared[name] = [
+                            Finding(id=None, url="", text=f"it did not answer: {scrub(str(error))}", drift="missing")
+                        ]
         return await self._page(request, compared)
 
     async def _page(self, request: Request, compared: Mapping[str, Sequence[Finding]]) -> Response:

@@ -8,14 +8,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ..recall import event_of
+from ..recall import event_of, headers_told
 from ..replay import replay
 from ..sources import Source, WebhookSource
-from ..store import Filter, Page, Store
+from ..store import PATIENCE, SEARCH, Filter, Page, Store
 from .filters import Filters
 from .live import News, Watched
 from .media import Media
-from .pages import HEADERS, Missing, Pages, Views, headers_shown, pretty, shown
+from .pages import HEADERS, Missing, Pages, Views, pretty, shown
 
 #: Events on a page.
 LISTED = 50
@@ -91,7 +91,10 @@ class Events:
                 page = await self._store.events.page(exactly, limit=LISTED)
                 if page.rows:
                     return page, told
-        page = await self._store.events.page(replace(wanted, text=said), cursor=filters.cursor, limit=LISTED)
+        patience = SEARCH if said else PATIENCE
+        page = await self._store.events.page(
+            replace(wanted, text=said), cursor=filters.cursor, limit=LISTED, patience=patience
+        )
         return page, "It stands in the bodies of these." if said and page.rows else None
 
     async def _show(self, request: Request) -> Response:
@@ -108,7 +111,7 @@ class Events:
             captured=await self._media.of(event_id=row["id"]),
             body=body,
             remark=remark,
-            headers=headers_shown(row["headers"]),
+            headers=headers_told(row["headers"]),
             metadata=shown(job.metadata) if job and job.metadata else None,
             others=others,
             standings=await self._store.runs.standings([other["id"] for other in others]),

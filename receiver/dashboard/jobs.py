@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from .. import schedule
-from ..events import redact
+from ..recall import safe
 from ..sources import Source, find_tool
 from ..store import Filter, Job, Store
 from .filters import Filters
@@ -91,7 +91,7 @@ class Jobs:
             ended=next((event for event in events if event["id"] == job.event_id), None),
             error=job.error,
             metadata=shown(job.metadata) if job.metadata else None,
-            parameters=json.dumps(redact(dict(job.parameters)), indent=2, ensure_ascii=False),
+            parameters=json.dumps(safe(job.parameters), indent=2, ensure_ascii=False),
             run=await self._store.runs.get(job.run_id) if job.run_id else None,
             captured=await self._media.of(source=job.source, job_id=job.job_id) if job.job_id else [],
             events=events,

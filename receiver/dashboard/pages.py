@@ -14,9 +14,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from ..events import redact
-from ..logs import scrub
-from ..store import headers_of
+from ..recall import safe
 
 View = Callable[[Request], Awaitable[Response]]
 
@@ -54,11 +52,6 @@ MENU = (
     ("/refused", "Refused"),
     ("/endpoints", "Endpoints"),
     ("/handlers", "Handlers"),
-)
-
-#: Headers and keys of JSON whose values open a door.
-_SECRET_NAME = re.compile(
-    r"(?i)(^|[-_])(authorization|cookie|secret|password|signature|token)s?$|api[-_]?key|Secret$|Token$"
 )
 
 #: What moves or hides the text around it, or is no text at all.
@@ -118,7 +111,7 @@ def breakable(text: str) -> Markup:
 
 def told(value: str | None) -> str:
     """Return text of a stranger without secrets and signatures."""
-    return "" if value is None else str(redact(scrub(value)))
+    return "" if value is None else str(safe(value))
 
 
 def pretty(body: bytes) -> tuple[str, str | None]:
@@ -127,7 +120,7 @@ def pretty(body: bytes) -> tuple[str, str | None]:
     A large one takes long: not for the loop that answers deliveries.
     """
     try:
-        text = _indented(_without_secrets(redact(json.loads(body))))
+        text = _indented(safe(json.loads(body)))
     except (ValueError, RecursionError):
         text = told(body[:SHOWN].decode("utf-8", "backslashreplace"))
         return text, f"This is no JSON; {min(len(body), SHOWN):,} of its {len(body):,} bytes are shown."
@@ -149,23 +142,7 @@ def _indented(data: Any) -> str:
 
 def shown(data: object) -> str:
     """Return JSON data on one line, without secrets and signatures."""
-    return json.dumps(_without_secrets(redact(data)), ensure_ascii=False)
-
-
-def headers_shown(text: str) -> dict[str, str]:
-    """Return stored headers by name, without the values of those that prove who sent them."""
-    return {name: "[hidden]" if _SECRET_NAME.search(name) else told(value) for name, value in headers_of(text).items()}
-
-
-def _without_secrets(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {
-            key: "[hidden]" if isinstance(value, str) and _SECRET_NAME.search(key) else _without_secrets(value)
-            for key, value in data.items()
-        }
-    if isinstance(data, list):
-        return [_without_secrets(value) for value in data]
-    return scrub(data) if isinstance(data, str) else data
+    return json.dumps(safe(data), ensure_ascii=False)
 
 
 def since(moment: float | None, now: float) -> Markup:

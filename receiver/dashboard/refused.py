@@ -5,9 +5,10 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..recall import headers_told
 from ..store import Store
 from .filters import Filters
-from .pages import Missing, Pages, Views, headers_shown, pretty
+from .pages import Missing, Pages, Views, pretty
 
 #: Deliveries on a page.
 LISTED = 50
@@ -108,7 +109,7 @@ class Refused:
             one=row,
             title=title,
             advice=advice,
-            headers=headers_shown(row["headers"]),
+            headers=headers_told(row["headers"]),
             body=body,
             remark=remark,
         )

@@ -9,7 +9,7 @@ from .backlog import Backlog, Left, Queue
 from .database import Database
 from .endpoints import Endpoint, Endpoints, Secret
 from .erasure import Erasures, Subject
-from .events import Added, Arrival, Events, Refusal, headers_of, headers_text
+from .events import SECRET_HEADERS, Added, Arrival, Events, Refusal, headers_of, headers_text
 from .filter import Filter
 from .handlers import REPORT, Handlers, Reported
 from .hints import Hints
@@ -32,6 +32,7 @@ __all__ = [
     "PATIENCE",
     "REPORT",
     "SEARCH",
+    "SECRET_HEADERS",
     "STEP",
     "Added",
     "Alarm",

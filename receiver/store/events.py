@@ -295,9 +295,10 @@ def _refusal_row(refusal: Refusal) -> dict[str, Any]:
     }
 
 
-def headers_text(headers: Sequence[tuple[bytes, bytes]]) -> str:
-    """Return request headers as lines `name: value` for the store; values that are secrets are left out."""
-    lines = [name + b": " + (b"[redacted]" if name in SECRET_HEADERS else value) for name, value in headers]
+def headers_text(headers: Sequence[tuple[bytes, bytes]], secret: frozenset[bytes] | None = None) -> str:
+    """Return request headers as lines `name: value` for the store; the values of the secret ones are left out."""
+    secret = SECRET_HEADERS if secret is None else secret
+    lines = [name + b": " + (b"[redacted]" if name in secret else value) for name, value in headers]
     return b"\n".join(lines).decode("latin-1")
 
 
@@ -312,5 +313,13 @@ def headers_of(text: str) -> dict[str, str]:
 
 #: Headers that carry what opens a door.
 SECRET_HEADERS = frozenset(
-    {b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"x-webhook-secret-key", b"dg-token"}
+    {
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"x-api-key",
+        b"x-webhook-secret-key",
+        b"x-webhook-token",
+        b"dg-token",
+    }
 )

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from .database import Database
 from .filter import Filter
 from .page import SLICE
+from .runs import unfinished
 from .tables import events, runs
 from .text import storable
 from .turn import MATCHED, new_again, run_row
@@ -82,7 +83,9 @@ class Replays:
                 run_row(event_id, handler, key, now, expires_at=ends.get(event_id) if handler in captures else None)
                 for event_id, handler, key in pairs
             ]
-            return len((await connection.execute(statement.returning(runs.c.id), rows)).all())
+            again = (await connection.execute(statement.returning(runs.c.id), rows)).scalars().all()
+            await connection.execute(unfinished(again))
+            return len(again)
 
     async def failed(self, filter: Filter, *, handler: str | None = None) -> int:
         """Return how many failed runs there are on the events that are meant."""
@@ -109,7 +112,9 @@ class Replays:
         async with self._database.write() as connection:
             now = await self._database.now(connection)
             again = update(runs).where(runs.c.id.in_(some.scalar_subquery())).values(new_again(now))
-            return sorted((await connection.execute(again.returning(runs.c.id))).scalars())
+            ids = sorted((await connection.execute(again.returning(runs.c.id))).scalars())
+            await connection.execute(unfinished(ids))
+            return ids
 
 
 def _failed(filter: Filter, handler: str | None) -> list[ColumnElement[bool]]:

@@ -6,14 +6,17 @@ waiting ──claim──▶ running ──done──▶ done
 └──lease ended─────┴──failed, out of attempts──▶ failed
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, select, update
+import structlog
+from sqlalchemy import ColumnElement, Connection, Delete, RowMapping, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..errors import Retry, Unavailable
 from .database import Database
 from .page import PATIENCE, Looking, Page
 from .tables import attempts, events, pauses, runs, steps
@@ -34,6 +37,11 @@ from .turn import (
     with_events,
 )
 
+log = structlog.get_logger(__name__)
+
+#: Seconds until a store that was away is asked again to write what must not be lost.
+AGAIN = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
@@ -50,6 +58,7 @@ class Runs:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        self._raised: dict[tuple[str, int, str], Claimed] = {}  # steps that are as if not begun, once that is written
 
     async def turn(
         self,
@@ -112,6 +121,9 @@ class Runs:
             again = {"state": "waiting", "due_at": now, "lease_until": None, "attempt": runs.c.attempt - 1}
             for run in given_back:
                 connection.execute(update(runs).where(_held(run)).values(again))
+            # Steps that raised, and could not say so. After the runs: what was just beginning is there by now.
+            for (_, _, key), run in list(self._raised.items()):
+                connection.execute(delete(steps).where(_step(run, key)))
 
         await self._database.writing(settled)
 
@@ -141,23 +153,60 @@ class Runs:
         return await self._database.writing(reaped)
 
     @asynccontextmanager
-    async def once(self, run_id: str, key: str) -> AsyncIterator[bool]:
-        """Yield True if step `key` of this run was not begun before; undo that if the step raises."""
-        async with self._database.write() as connection:
-            now = await self._database.now(connection)
-            statement = self._insert(steps).values(run_id=run_id, key=key, begun_at=now)
-            first = (await connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
-        mine = (steps.c.run_id == run_id) & (steps.c.key == key)
+    async def once(self, run: Claimed, key: str) -> AsyncIterator[bool]:
+        """Yield True if step `key` of this run was not begun before; undo that if the step raises.
+
+        Raises Retry if the run has gone to another worker: this attempt does not count, nor may it begin anything.
+        """
+        first = await self._begin(run, key)
         try:
             yield first
         except BaseException:
             if first:
-                async with self._database.write() as connection:
-                    await connection.execute(delete(steps).where(mine))
+                await self._undo(run, key)
             raise
         if first:
-            async with self._database.write() as connection:
-                await connection.execute(update(steps).where(mine).values(done_at=await self._database.now(connection)))
+            ended = update(steps).where(_step(run, key))
+            await self._surely(lambda one: one.execute(ended.values(done_at=self._database.time(one))))
+
+    async def _begin(self, run: Claimed, key: str) -> bool:
+        def begun(connection: Connection) -> bool:
+            # Locked, so that nobody gives the run to another before this is there for them to see.
+            if connection.execute(select(runs.c.id).where(_held(run)).with_for_update(read=True)).first() is None:
+                raise Retry("this run has gone to another worker")
+            row = {"run_id": run.id, "key": key, "token": run.token, "begun_at": self._database.time(connection)}
+            return connection.execute(self._insert(steps).values(row).on_conflict_do_nothing()).rowcount == 1
+
+        beginning = asyncio.ensure_future(self._database.writing(begun))
+        try:
+            return await asyncio.shield(beginning)
+        except Retry:
+            raise
+        except BaseException:
+            # Cut off by its time limit, or by the store in the middle of COMMIT: it may have begun all the same.
+            self._raised[run.id, run.token, key] = run
+            await asyncio.wait([beginning])
+            if beginning.exception() is None and not beginning.result():
+                self._raised.pop((run.id, run.token, key), None)
+            else:
+                await self._undo(run, key)
+            raise
+
+    async def _undo(self, run: Claimed, key: str) -> None:
+        self._raised[run.id, run.token, key] = run
+        await self._surely(lambda one: one.execute(delete(steps).where(_step(run, key))))
+        self._raised.pop((run.id, run.token, key), None)
+
+    async def _surely(self, work: Callable[[Connection], object]) -> None:
+        """Write what must not be lost, however long the store is away: without it, nor can the attempt end."""
+        while True:
+            try:
+                await self._database.writing(work)
+            except Unavailable as error:
+                log.error("store_unavailable", error=str(error))
+                await asyncio.sleep(AGAIN)
+            else:
+                return
 
     async def counts(self) -> dict[str, int]:
         """Return how many runs there are in each state."""
@@ -212,11 +261,22 @@ class Runs:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
     async def retry(self, id: str) -> bool:
-        """Let a run that has ended start again, with all its attempts; False if there is no such run."""
+        """Let a run that has ended start again, with all its attempts, and one that waits for a later moment now.
+
+        False if there is no such run. A step that is done is not made again; one that began and was never known to
+        end is, if the run had ended.
+        """
+        mine = update(runs).where(runs.c.id == storable(id))
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            ended = update(runs).where(runs.c.id == storable(id), runs.c.finished_at.is_not(None))
-            return (await connection.execute(ended.values(new_again(now)))).rowcount == 1
+            later = mine.where(runs.c.state == "waiting", runs.c.due_at > now).values(due_at=now)
+            if (await connection.execute(later)).rowcount == 1:
+                return True
+            ended = mine.where(runs.c.finished_at.is_not(None)).values(new_again(now))
+            again = (await connection.execute(ended)).rowcount == 1
+            if again:
+                await connection.execute(unfinished([storable(id)]))
+            return again
 
     async def give_up(self, id: str) -> bool:
         """Let a waiting run fail for good; False if no run of this id waits."""
@@ -285,6 +345,20 @@ def _looking(wanted: RunFilter, state: str | None) -> Looking:
         mine = [runs.c.handler == storable(wanted.handler)] if wanted.handler is not None else []
         few = select(runs.c.id).where(runs.c.state == "waiting", *mine)  # by the index of what is due
     return Looking(query=_SHOWN, id=runs.c.id, base=base, narrow=narrow, exact=exact, few=few)
+
+
+def unfinished(run_ids: Collection[str]) -> Delete:
+    """Return what forgets the steps of runs that began and were never known to end.
+
+    A worker died in them, and no attempt makes them again. Whoever starts a run again by hand wants them made.
+    """
+    return delete(steps).where(steps.c.run_id.in_(run_ids), steps.c.done_at.is_(None))
+
+
+def _step(run: Claimed, key: str) -> ColumnElement[bool]:
+    """Whether a step is the one that this attempt began, and has not ended."""
+    mine = (steps.c.run_id == run.id) & (steps.c.token == run.token)
+    return mine & (steps.c.key == key) & steps.c.done_at.is_(None)
 
 
 def _held(run: Claimed) -> ColumnElement[bool]:

@@ -218,6 +218,7 @@ steps = Table(
     metadata,
     Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("key", Text, primary_key=True),
+    Column("token", Integer, nullable=False),  # of the claim that began it
     Column("begun_at", Double, nullable=False),
     Column("done_at", Double),
 )

@@ -65,6 +65,7 @@ async def test_events_are_found_and_shown_without_a_signature(client, ledger):
     assert answer.text.isascii()
     assert event["data"]["odd"] == BODY["odd"]
     assert event["headers"]["webhook-id"] == "m1"
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
     assert [(one["outcome"], one["number"]) for one in event["runs"][0]["attempts"]] == [("failed", 1)]
 
 
@@ -195,8 +196,8 @@ async def test_refused_deliveries_say_why_and_duplicates_are_apart(client, ledge
         reason="wrong-signature",
         status=401,
         received_at=time.time(),
-        headers="a: b",
-        body=b'{"u": "https://x.example/?t=hunter2"}',
+        headers="a: b\nwebhook-signature: v1,hunter2",
+        body=b'{"u": "https://x.example/?t=hunter2", "token": {"value": "hunter2"}}',
         size=1,
     )
     await ledger.events.add([arrival()], [refusal])
@@ -205,7 +206,7 @@ async def test_refused_deliveries_say_why_and_duplicates_are_apart(client, ledge
     assert refused["reason"] == "wrong-signature"
     assert len((await client.get("/refused?verdict=duplicate")).json()["refused"]) == 1
     answer = await client.get(f"/refused/{refused['id']}")
-    assert answer.json()["headers"] == {"a": "b"}
+    assert answer.json()["headers"] == {"a": "b", "webhook-signature": "[hidden]"}
     assert "hunter2" not in answer.text
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -28,15 +28,25 @@ def until(condition: Callable[[], object], what: str, *, patience: float = PATIE
 
 
 class Process:
-    """A `receiver` command that can be started again as it was. `wrapper` runs it, e.g. under strace."""
+    """A `receiver` command that can be started again as it was. `wrapper` runs it, e.g. under strace.
+
+    `first` is Python that runs before anything else of it, where nothing wraps it.
+    """
 
     def __init__(
-        self, folder: Path, *arguments: str, values: Mapping[str, str], wrapper: Sequence[str] = (), log: Path
+        self,
+        folder: Path,
+        *arguments: str,
+        values: Mapping[str, str],
+        wrapper: Sequence[str] = (),
+        first: str = "",
+        log: Path,
     ) -> None:
         self._folder = folder
         self._arguments = arguments
         self._values = dict(values)
         self.wrapper = tuple(wrapper)
+        self._first = first
         self.log = log
         self._process: subprocess.Popen[bytes] | Command | None = None
         self.starts = 0
@@ -57,7 +67,7 @@ class Process:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         environment = kept | self._values
         if not self.wrapper:
-            self._process = Command(self._folder, self._arguments, environment, output=self.log)
+            self._process = Command(self._folder, self._arguments, environment, output=self.log, first=self._first)
             return self
         command = [*self.wrapper, sys.executable, "-m", "receiver", *self._arguments]
         with self.log.open("ab") as output:
@@ -106,12 +116,10 @@ class Process:
 class Web(Process):
     """`receiver serve` on a port that stays its own when it is started again."""
 
-    def __init__(
-        self, folder: Path, *arguments: str, values: Mapping[str, str], wrapper: Sequence[str] = (), log: Path
-    ) -> None:
+    def __init__(self, folder: Path, *arguments: str, **options: Any) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        super().__init__(folder, "serve", "--port", str(self.port), *arguments, values=values, wrapper=wrapper, log=log)
+        super().__init__(folder, "serve", "--port", str(self.port), *arguments, **options)
 
     def answers(self) -> bool:
         """Whether it is ready, store and all."""

@@ -43,13 +43,14 @@ class Rig:
         (folder / "handlers").mkdir(exist_ok=True)
         (folder / "handlers" / "own.py").write_text(handlers)
 
-    def web(self, *arguments: str, wrapper: Sequence[str] = (), **values: str) -> Web:
+    def web(self, *arguments: str, wrapper: Sequence[str] = (), first: str = "", **values: str) -> Web:
         """Return a `receiver serve`, not started."""
-        return self._keep(
-            Web(self.folder, *arguments, values=self._values(values), wrapper=wrapper, log=self._log("serve"))
-        )
+        how = {"wrapper": wrapper, "first": first, "log": self._log("serve")}
+        return self._keep(Web(self.folder, *arguments, values=self._values(values), **how))
 
-    def worker(self, *, handlers: str | None = None, wrapper: Sequence[str] = (), **values: str) -> Process:
+    def worker(
+        self, *, handlers: str | None = None, wrapper: Sequence[str] = (), first: str = "", **values: str
+    ) -> Process:
         """Return a `receiver worker`, not started; `handlers` replaces the text of its handlers."""
         log = self._log("worker")
         if handlers is not None:
@@ -57,7 +58,8 @@ class Rig:
             own.mkdir(exist_ok=True)
             (own / "own.py").write_text(handlers)
             values["RECEIVER_HANDLERS"] = str(own)
-        return self._keep(Process(self.folder, "worker", values=self._values(values), wrapper=wrapper, log=log))
+        values = self._values(values)
+        return self._keep(Process(self.folder, "worker", values=values, wrapper=wrapper, first=first, log=log))
 
     def fleet(self, *, doors: int = 1, workers: int = 1) -> tuple[list[Web], list[Process]]:
         """Return doors without and workers beside them, all running, on a database that has its schema."""

@@ -16,6 +16,7 @@ from . import (
     misbehaviour,
     outages,
     restarts,
+    schemas,
     small_disk,
     syncs,
 )
@@ -123,6 +124,7 @@ FAULTS: dict[str, Callable[[Torture], Iterator[Outcome]]] = {
     "clocks": Torture.clocks,
     "handlers": Torture.handlers,
     "restarts": lambda torture: torture.both(restarts.rolling, 20),
+    "schemas": lambda torture: torture.both(schemas.change, 2),
     "starts": lambda torture: torture.sqlite(restarts.at_once, 8),
     "requests": Torture.requests,
     "guided": Torture.guided,

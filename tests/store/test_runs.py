@@ -184,9 +184,9 @@ async def test_once_is_true_once(store, arrival):
     [run] = (await turn(store)).claimed
     seen = []
     for _ in range(3):
-        async with store.runs.once(run.id, "mail") as first:
+        async with store.runs.once(run, "mail") as first:
             seen.append(first)
-    async with store.runs.once(run.id, "other") as first:
+    async with store.runs.once(run, "other") as first:
         seen.append(first)
     assert seen == [True, False, False, True]
 
@@ -195,14 +195,14 @@ async def test_a_step_that_raised_may_be_tried_again(store, arrival):
     await store.events.add([arrival()])
     [run] = (await turn(store)).claimed
     with pytest.raises(ValueError, match="no"):
-        async with store.runs.once(run.id, "mail"):
+        async with store.runs.once(run, "mail"):
             raise ValueError("no")
-    async with store.runs.once(run.id, "mail") as first:
+    async with store.runs.once(run, "mail") as first:
         assert first
     with pytest.raises(ValueError, match="later"):
-        async with store.runs.once(run.id, "mail"):
+        async with store.runs.once(run, "mail"):
             raise ValueError("later")
-    async with store.runs.once(run.id, "mail") as first:
+    async with store.runs.once(run, "mail") as first:
         assert not first
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
-from ...errors import ConfigError
+from ...errors import ConfigError, NewerSchema
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -47,12 +47,12 @@ def check(connection: Connection) -> None:
 
 
 def _current(connection: Connection) -> str | None:
-    """Return the database's schema version; None for an empty database."""
+    """Return the database's schema version; None for an empty database. Raises NewerSchema for one that is not ours."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     current: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if current not in (None, *VERSIONS):
-        raise ConfigError(
+        raise NewerSchema(
             f"the database has schema {current}, which is newer than this version: install the version that made it"
         )
     return current

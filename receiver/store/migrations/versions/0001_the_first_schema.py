@@ -347,6 +347,7 @@ def upgrade() -> None:
         "steps",
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("token", sa.Integer(), nullable=False),
         sa.Column("begun_at", sa.Double(), nullable=False),
         sa.Column("done_at", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
