@@ -15,8 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from . import meters
 from .access import Tries
+from .alarms import Rules, Watchman
 from .api import PREFIX, Api, gallery_of
 from .callback import Callbacks
+from .config import read
 from .dashboard import Dashboard
 from .errors import ConfigError, NewerSchema, ReceiverError, Unavailable
 from .inbox import Inbox
@@ -24,6 +26,7 @@ from .jwks import key_servers, publishes
 from .keyring import Keyring
 from .metrics import Metrics, own_port
 from .outbound import create_client
+from .proxies import Proxies
 from .registry import find_sources, webhook_sources
 from .settings import Settings
 from .store import Store
@@ -87,9 +90,11 @@ class Door:
             clock=clock,
             max_body=settings.max_body,
             body_timeout=settings.body_timeout,
+            proxies=Proxies(settings.trusted_proxies),
             tracing=self._tracing,
         )
         self._settings = settings
+        self._found = found
         tries = Tries(clock)
         self._metrics = Metrics(
             store=self._store,
@@ -153,6 +158,7 @@ class Door:
             self._start("wakeups", self._store.wakeups.send())
             self._start("beats", self._beat())
             self._start("meters", meters.watch("web"))
+            self._watch()
             if self._dispatch:
                 self._start("supervisor", self._supervisor.run())
             try:
@@ -170,6 +176,16 @@ class Door:
     def _wake(self) -> None:
         self._supervisor.wake()
         self._store.wakeups.tell()
+
+    def _watch(self) -> None:
+        """Judge here too: the usual cause of an alarm is that there is no worker."""
+        try:
+            rules = Rules.of(read(self._settings.config))
+        except ConfigError as error:
+            log.error("alarms_not_judged", error=str(error))  # no reason to take no deliveries
+            return
+        watchman = Watchman(store=self._store, rules=rules, sources=self._found, told=self._wake)
+        self._start("watchman", watchman.run())
 
     async def _beat(self) -> None:
         """Note that we are here, for good. What webhooks told while nobody was here is asked for soon."""
@@ -205,7 +221,7 @@ class Door:
         self._writer.stop()
         await self._supervisor.stop()
         for task, name in list(self._tasks.items()):
-            if name in ("keyring", "wakeups", "beats", "meters"):  # these go on for good
+            if name in ("keyring", "wakeups", "beats", "meters", "watchman"):  # these go on for good
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 

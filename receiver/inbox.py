@@ -21,6 +21,7 @@ from .events import Reading
 from .flood import ClockWatch, Sampler
 from .keyring import Keyring
 from .logs import scrub
+from .proxies import Proxies
 from .sources import HintingSource, WebhookSource
 from .store import SECRET_HEADERS, Arrival, Hints, Refusal, headers_text
 from .tracing import Tracing
@@ -55,6 +56,7 @@ class Inbox:
         clock: Callable[[], float],
         max_body: int,
         body_timeout: float,
+        proxies: Proxies | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self._sources = sources
@@ -68,6 +70,7 @@ class Inbox:
         self._clock = clock
         self._max_body = max_body
         self._body_timeout = body_timeout
+        self._proxies = proxies or Proxies()
         self._tracing = tracing
         self._secret_headers = SECRET_HEADERS | _fixed(sources.values())
         # Who floods one name must not use up the rows of another.
@@ -179,7 +182,7 @@ class Inbox:
             reason=reason,
             headers=headers_text(scope["headers"], self._secret_headers),
             body=body,
-            sender=_sender(scope),
+            sender=self._proxies.sender(scope),
             trace=None if self._tracing is None else self._tracing.here(),
         )
 
@@ -218,7 +221,7 @@ class Inbox:
                 reason="it names no job that its provider could be asked about",
                 headers=headers_text(scope["headers"], self._secret_headers),
                 body=body,
-                sender=_sender(scope),
+                sender=self._proxies.sender(scope),
             )
         )
 
@@ -260,7 +263,7 @@ class Inbox:
                 body=bytes(body[:KEPT]),
                 size=len(body),
                 skew=getattr(refused, "skew", None),
-                sender=_sender(scope),
+                sender=self._proxies.sender(scope),
                 unlisted=unlisted,
             )
         )
@@ -288,11 +291,6 @@ def _fixed(sources: Iterable[WebhookSource]) -> set[bytes]:
     """Return the headers in which a provider sends the secret itself, and no signature made with it."""
     schemes = [scheme for source in sources if (scheme := getattr(source, "scheme", None)) is not None]
     return {scheme.header.lower().encode() for scheme in schemes if scheme.kind == "equals"}
-
-
-def _sender(scope: Scope) -> str | None:
-    client = scope.get("client")
-    return client[0] if client else None
 
 
 async def _answer(

@@ -66,9 +66,12 @@ def event_of(row: Mapping[str, Any], sources: Mapping[str, Source]) -> Event:
         received_at=row["received_at"],
         road=row["road"],
         data=reading.data,
-        metadata=json.loads(row.get("metadata") or "{}"),
+        metadata={} if row.get("metadata") in _NO_METADATA else json.loads(row["metadata"]),
         body=row["body"],
     )
+
+
+_NO_METADATA = (None, "", "{}")
 
 
 def _reading(row: Mapping[str, Any], source: Source | None) -> Reading:

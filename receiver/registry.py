@@ -212,6 +212,7 @@ def _is_generator(function: Function) -> bool:
     return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
+@functools.cache  # asked before each run
 def is_async(function: Function) -> bool:
     """Whether a handler's function is an `async def`, to be called on the event loop."""
     return inspect.iscoroutinefunction(function)

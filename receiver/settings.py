@@ -180,6 +180,11 @@ class Settings(BaseSettings):
         description="Hosts and networks inside your own network that handlers may call, e.g. `10.1.0.0/16,127.0.0.1`. "
         "Only these may be private and only these may be plain http.",
     )
+    trusted_proxies: Listed = Field(
+        (),
+        description="Addresses and networks of the proxies in front, e.g. `10.0.0.0/8`: they are believed about whom a "
+        "delivery is from.",
+    )
     accept_throwaway_disk: bool = Field(
         False,
         description="Run SQLite on a platform whose disk is lost at each deploy, and lose events there; "

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -105,7 +106,15 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             grace=settings.grace,
             tracing=tracing,
         )
-        tracker = Tracker(store=store, sources=sources, settings=settings, http=http, worker=name, told=dispatcher.wake)
+        tracker = Tracker(
+            store=store,
+            sources=sources,
+            settings=settings,
+            http=http,
+            worker=name,
+            told=dispatcher.wake,
+            tracing=tracing,
+        )
 
         def stop() -> None:
             dispatcher.stop()
@@ -253,6 +262,11 @@ async def _listen(*, wake: Callable[[], None], stop: Callable[[], None]) -> None
     await asyncio.get_running_loop().connect_read_pipe(Supervisor, sys.stdin)
 
 
+@functools.cache
+def _log_of(handler: str) -> Any:
+    return structlog.get_logger(f"handlers.{handler}")
+
+
 class Desk:
     """Makes the event and the context of each attempt.
 
@@ -313,7 +327,7 @@ class Desk:
 
         return Context(
             attempt=claimed.attempt,
-            log=structlog.get_logger(f"handlers.{claimed.handler}"),
+            log=_log_of(claimed.handler),
             http=self._http,
             files=self._files,
             once=lambda key: self._once(claimed, key),

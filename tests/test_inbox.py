@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from contextlib import asynccontextmanager
 
 import httpx
@@ -11,7 +12,7 @@ from receiver import signatures
 from receiver.app import Door
 from receiver.errors import Unavailable
 from receiver.settings import Settings
-from receiver.store import Endpoint, Store, headers_of
+from receiver.store import Arrival, Endpoint, Store, headers_of
 from receiver.vault import Vault, new_key
 
 from .conftest import SAMPLES, SECRET
@@ -349,3 +350,32 @@ async def test_a_secret_that_is_sent_as_it_is_is_kept_nowhere(sqlite_url, clock,
         assert (await send(client, body, headers, source="elsewhere")).status_code == 404
         [refused] = await refusals(client)
         assert "f6Zq0vYw3Kp8sT1mLr5x" not in repr(await client.door._store.events.other(refused["id"]))
+
+
+async def test_behind_a_proxy_a_refusal_tells_who_sent_it(sqlite_url, clock):
+    async with opened(Settings(database_url=sqlite_url, trusted_proxies=("192.0.2.0/24",)), clock) as client:
+        await send(client, b"{}", {"x-forwarded-for": "6.6.6.6, 198.51.100.7"})
+        [refused] = await refusals(client)
+        assert refused["sender"] == "198.51.100.7"
+
+
+async def test_without_any_worker_the_door_raises_the_alarm(settings, clock):
+    store = Store(settings.database_url)
+    await store.migrate()
+    values = {"source": "videogen", "type": "odd", "road": "webhook", "message_id": "m", "headers": "", "body": b"{}"}
+    long_ago = time.time() - 1000
+    await store.events.add([Arrival(**values, received_at=long_ago, occurred_at=long_ago)])
+    async with opened(settings, clock):
+        while not (on := await store.alarms.active()):
+            await asyncio.sleep(0)
+    assert [alarm.watch for alarm in on] == ["backlog"]
+    await store.close()
+
+
+async def test_rules_that_cannot_be_read_keep_no_delivery_out(sqlite_url, sample, clock, monkeypatch, tmp_path):
+    monkeypatch.setenv("VIDEOGEN_WEBHOOK_SECRET", SECRET)
+    broken = tmp_path / "receiver.toml"
+    broken.write_text("[[alarms]]\nwatch = 'nothing'\n")
+    async with opened(Settings(database_url=sqlite_url, config=broken), clock) as client:
+        body = sample("tool_execution.failed")
+        assert (await send(client, body, signed(body, clock))).status_code == 200

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import case, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -52,7 +52,7 @@ class Signs:
     failing: dict[str, int]  # by handler that is not paused: runs that failed lately, or three times so far
     refused: dict[str, int]  # by source: deliveries that were refused lately, other than for their time
     skews: dict[str, list[float]]  # by source: of those refused for their time, seconds ahead of our clock
-    heard: dict[str, tuple[float, float | None]]  # by source with an endpoint: its last delivery, the first job since
+    heard: dict[str, tuple[float, float | None]]  # by source that is to call: its last delivery, the first job since
     ages: dict[tuple[str, str], float]  # by source and tool: of the oldest job that its provider works on
 
 
@@ -87,7 +87,7 @@ class Alarms:
                 failing=await _failing(connection, since),
                 refused=refused,
                 skews=skews,
-                heard=await _heard(connection),
+                heard=await _heard(connection, sources),
                 ages=await _ages(connection, now),
             )
 
@@ -166,14 +166,18 @@ async def _refusals(
     return refused, skews
 
 
-async def _heard(connection: AsyncConnection) -> dict[str, tuple[float, float | None]]:
-    since = select(endpoints.c.source, func.min(endpoints.c.created_at)).where(endpoints.c.deleted_at.is_(None))
-    registered = (await connection.execute(since.group_by(endpoints.c.source))).all()
-    parts = select(beats.c.part, beats.c.seen_at).where(beats.c.part.in_([HEARD + source for source, _ in registered]))
-    last = dict(tuple(row) for row in await connection.execute(parts))
+async def _heard(connection: AsyncConnection, sources: Collection[str]) -> dict[str, tuple[float, float | None]]:
+    """Return the sources that are to call us: those with an endpoint, and those that called and never had one here."""
+    live = func.min(case((endpoints.c.deleted_at.is_(None), endpoints.c.created_at)))
+    query = select(endpoints.c.source, live).group_by(endpoints.c.source)
+    registered: dict[str, float | None] = dict(tuple(row) for row in await connection.execute(query))
+    parts = select(beats.c.part, beats.c.seen_at).where(beats.c.part.startswith(HEARD))
+    last = {part.removeprefix(HEARD): at for part, at in await connection.execute(parts)}
+    since = {source: at for source, at in registered.items() if at is not None}
+    since |= {source: at for source, at in last.items() if source in sources and source not in registered}
     found = {}
-    for source, created_at in registered:
-        heard_at = max(created_at, last.get(HEARD + source, 0.0))
+    for source, began_at in since.items():
+        heard_at = max(began_at, last.get(source, 0.0))
         # Ids are made when a job is: the range keeps this off those before.
         later = select(jobs.c.submitted_at).where(jobs.c.id > first_id("job", heard_at), jobs.c.source == source)
         later = later.where(jobs.c.submitted_at > heard_at).order_by(jobs.c.id).limit(1)

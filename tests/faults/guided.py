@@ -1,12 +1,13 @@
 """Deliveries that look for new ways through the door: atheris keeps what reached a line that nothing did before.
 
-In a process of its own, `python -m tests.faults.guided TIMES SEED BEGUN DATABASE`: it ends with what it found, and
-never returns.
+In a process of its own, `python -m tests.faults.guided TIMES SEED BEGUN DATABASE ACKED`: it ends with what it found,
+and never returns.
 """
 
 import asyncio
 import importlib.util
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -68,26 +69,38 @@ def deliveries(folder: Path, *, seed: int, times: int) -> Outcome:
 
 
 def _guided(folder: Path, database: Path, *, seed: int, times: int) -> Outcome:
-    arguments = [str(times), str(seed), str(folder / "begun"), str(database)]
+    told_of = folder / "acked"
+    arguments = [str(times), str(seed), str(folder / "begun"), str(database), str(told_of)]
     command = [sys.executable, "-m", __spec__.name, *arguments]
     with (folder / "guided.log").open("wb") as log:
         ended = subprocess.run(command, stdout=log, stderr=log, timeout=PATIENCE, check=False, cwd=folder, env=_HERE)
     told = (folder / "guided.log").read_text(errors="replace").splitlines()
     reached = next((line for line in reversed(told) if " cov: " in line), "")
     violations = tuple(told[-40:]) if ended.returncode else ()
-    [(stored,)] = ask(f"sqlite:///{database}", "SELECT count(*) FROM events")
-    # One input in three is signed, at least: fewer, and what they are for was not tried.
-    few = [] if stored > times / 4 else [f"only {stored} events of {times} inputs are stored"]
-    verdict = Verdict(acked=stored, refused=0, stored=stored, lost=0, doubled=0, taken_over=0, violations=violations)
+    acked = told_of.read_text().split()
+    stored = {row[0] for row in ask(f"sqlite:///{database}", "SELECT id FROM events")}
+    lost = set(acked) - stored
+    wrong = [f"{event} was answered 200 and is not stored" for event in lost]
+    if len(acked) < times / 4:
+        wrong.append(f"only {len(acked)} of {times} inputs were signed")
+    verdict = Verdict(
+        acked=len(acked),
+        refused=0,
+        stored=len(stored),
+        lost=len(lost),
+        doubled=0,
+        taken_over=0,
+        violations=(*violations, *wrong),
+    )
     places = " ".join(reached.partition(" cov: ")[2].split()[:1])
     note = f"{places} places in the code reached"
-    return Outcome(fault=FAULT, engine=ENGINE, times=times, verdict=verdict.with_violations(few), note=note)
+    return Outcome(fault=FAULT, engine=ENGINE, times=times, verdict=verdict, note=note)
 
 
 class _Driver:
     """A door that is open as long as the process lives, driven one request at a time."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: str, acked: str) -> None:
         from receiver import keyring
         from receiver.app import Door
         from receiver.settings import Provider, Settings
@@ -105,6 +118,7 @@ class _Driver:
         self._open = self._door.open()  # kept: else it would be closed as soon as nobody has it
         self._loop.run_until_complete(self._open.__aenter__())
         self._numbers = itertools.count()
+        self._acked = os.open(acked, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def deliver(self, data: bytes) -> None:
         """Hand one input over. Raises AssertionError if its answer is not the one it should have."""
@@ -119,6 +133,8 @@ class _Driver:
         status, answer = self._loop.run_until_complete(self._asked(name, list(headers.items()), body))
         if status != (200 if signed else 401):
             raise AssertionError(f"{name}, {'signed' if signed else 'not signed'}, answered {status} {answer!r}")
+        if signed:
+            os.write(self._acked, json.loads(answer)["event"].encode() + b"\n")
 
     def _signed(self, body: bytes) -> dict[bytes, bytes]:
         id, stamp = f"msg_{next(self._numbers)}", int(time.time())
@@ -146,12 +162,12 @@ class _Driver:
         return sent[0]["status"], sent[1]["body"]
 
 
-def _fuzz(times: int, seed: int, begun: str, database: str) -> None:
+def _fuzz(times: int, seed: int, begun: str, database: str, acked: str) -> None:
     import atheris
 
     logs.configure(format="console", level="error")
     with atheris.instrument_imports(include=["receiver"], enable_loader_override=False):
-        driver = _Driver(database)
+        driver = _Driver(database, acked)
     options = [f"-runs={times}", f"-seed={seed % 2**32 or 1}", f"-max_len={LONGEST}"]
     atheris.Setup([sys.argv[0], *options, begun], driver.deliver)
     atheris.Fuzz()

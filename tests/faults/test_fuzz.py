@@ -5,10 +5,10 @@ from .rig import Rig
 
 
 def test_mangled_requests_have_the_answer_they_should_and_nothing_unsigned_is_taken(tmp_path):
-    outcome = inside(tmp_path / "door", seed=1, times=3000)
+    outcome = inside(tmp_path / "door", seed=1, times=2000)
     assert outcome.verdict.violations == ()
-    assert outcome.verdict.acked > 300
-    assert outcome.verdict.stored > 300
+    assert outcome.verdict.acked > 200
+    assert outcome.verdict.stored > 200
 
 
 def test_mangled_bytes_on_the_wire_do_not_hurt_the_door(tmp_path):

@@ -91,3 +91,8 @@ async def test_a_source_with_an_endpoint_was_heard_when_it_called_last_and_has_t
     assert found.ages == {("videogen", "GENERATE_MUSIC"): 50}
     await store.endpoints.retire("videogen", "ep_1", now=clock(), overlap=0)
     assert (await signs(store)).heard == {}
+
+
+async def test_a_source_that_was_set_up_by_hand_is_to_call_once_it_has_called(store, clock):
+    await store.endpoints.heard({"videogen": clock(), "gone": clock()})
+    assert (await signs(store)).heard == {"videogen": (clock(), None)}
