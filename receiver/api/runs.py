@@ -49,7 +49,7 @@ class RunCalls:
                 method="POST",
                 path="/runs/{id}/retry",
                 does=self._retry,
-                summary="Start a run that has ended again",
+                summary="Start a run again that has ended, or now that waits for its next attempt",
                 answer=RunAnswer,
                 refuses=(404, 409),
             ),
@@ -74,7 +74,7 @@ class RunCalls:
     async def _retry(self, said: Said) -> Any:
         if not await self._store.runs.retry(said.id):
             run = await self._run(said.id)
-            raise Problem(409, f"the run is {run['state']}: only one that has ended starts again")
+            raise Problem(409, f"the run is {run['state']}: only one that has ended, or waits for later, starts")
         return await self._run(said.id)
 
     async def _give_up(self, said: Said) -> Any:

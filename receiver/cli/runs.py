@@ -65,7 +65,7 @@ async def retry_runs(
     since: Since = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Let a run that has ended start again, or all failed ones that match, with all their attempts."""
+    """Let a run that has ended start again, one that waits start now, or all failed ones that match start again."""
     if id:
         run = await link.post(f"/runs/{segment(id)}/retry") if not dry_run else await link.get(f"/runs/{segment(id)}")
         console.print(f"{plain(run['handler'])} {'would start' if dry_run else 'starts'} again.", highlight=False)

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from ..recall import event_of, headers_told
 from ..replay import replay
 from ..sources import Source, WebhookSource
-from ..store import Filter, Page, Store
+from ..store import PATIENCE, SEARCH, Filter, Page, Store
 from .filters import Filters
 from .live import News, Watched
 from .media import Media
@@ -91,7 +91,10 @@ class Events:
                 page = await self._store.events.page(exactly, limit=LISTED)
                 if page.rows:
                     return page, told
-        page = await self._store.events.page(replace(wanted, text=said), cursor=filters.cursor, limit=LISTED)
+        patience = SEARCH if said else PATIENCE
+        page = await self._store.events.page(
+            replace(wanted, text=said), cursor=filters.cursor, limit=LISTED, patience=patience
+        )
         return page, "It stands in the bodies of these." if said and page.rows else None
 
     async def _show(self, request: Request) -> Response:

@@ -190,8 +190,9 @@ def _handlers(handlers: Sequence[dict[str, Any]]) -> list[Concern]:
         if one["paused_at"]:
             text = f"{name} is paused; {number(one['waiting'])} runs wait."
             found.append(Concern(kind="warn", text=text, path="/handlers"))
-        if one["failed"]:
-            text = f"{number(one['failed'])} {'run' if one['failed'] == 1 else 'runs'} of {name} failed."
+        if lately := one["failed_lately"]:
+            text = f"{number(lately)} {'run' if lately == 1 else 'runs'} of {name} failed in the last 24 h"
+            text += f", {number(one['failed'])} in all." if one["failed"] > lately else "."
             found.append(Concern(kind="warn", text=text, path=f"{path}&state=failed"))
     return found
 

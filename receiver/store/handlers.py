@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from sqlalchemy import Connection, RowMapping, func, select, union
+from sqlalchemy import Connection, RowMapping, case, func, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..events import Event
@@ -15,6 +15,9 @@ from .tables import attempts, handlers, pauses, runs
 
 #: Seconds between two reports of a worker, and after the last one for how long a handler counts as there.
 REPORT, THERE = 60.0, 200.0
+
+#: Seconds in which a run has failed lately.
+LATELY = 86_400.0
 
 #: Failed runs that are counted at most, and attempts of which latencies are told.
 COUNTED, JUDGED_BY = 10_000, 1_000
@@ -85,7 +88,8 @@ class Handlers:
     async def list(self, also: Sequence[Reported] = ()) -> list[dict[str, Any]]:
         """Return every handler that is known, by name: those workers told of, `also` these, and others that have runs.
 
-        `there` says whether a worker runs it now; `failed` counts up to COUNTED in all; `latency` has the
+        `there` says whether a worker runs it now; `failed` counts up to COUNTED in all, and `failed_lately`
+        those of them within LATELY; `latency` has the
         percentiles of its successes among the last JUDGED_BY of all handlers, None without one.
         """
 
@@ -104,15 +108,21 @@ def _listed(
     connection: Connection, *, now: float, due: Mapping[str, tuple[int, float]], also: Sequence[Reported]
 ) -> list[dict[str, Any]]:
     running = select(runs.c.handler, func.count()).where(runs.c.state == "running", runs.c.lease_until > 0)
-    some = select(runs.c.handler).where(runs.c.state == "failed").order_by(runs.c.id.desc()).limit(COUNTED)
+    some = (
+        select(runs.c.handler, runs.c.finished_at)
+        .where(runs.c.state == "failed")
+        .order_by(runs.c.id.desc())
+        .limit(COUNTED)
+    )
     last = some.subquery()
-    failed = select(last.c.handler, func.count()).group_by(last.c.handler)
+    lately = func.sum(case((last.c.finished_at >= now - LATELY, 1), else_=0))
+    failed = select(last.c.handler, func.count(), lately).group_by(last.c.handler)
     latest = select(attempts).order_by(attempts.c.id.desc()).limit(JUDGED_BY).subquery()
     took = select(latest.c.handler, latest.c.finished_at - latest.c.started_at).where(latest.c.outcome == "done")
     told = {row["name"]: row for row in connection.execute(select(handlers)).mappings()}
     paused = {row[0]: row[1] for row in connection.execute(_PAUSED)}
     busy = {row[0]: row[1] for row in connection.execute(running.group_by(runs.c.handler))}
-    lost = {row[0]: row[1] for row in connection.execute(failed)}
+    lost = {row[0]: (row[1], row[2]) for row in connection.execute(failed)}
     seconds: dict[str, list[float]] = {}
     for name, one in connection.execute(took):
         seconds.setdefault(name, []).append(one)
@@ -125,7 +135,8 @@ def _listed(
             "waiting": due.get(name, (0, 0))[0],
             "overdue": max(0.0, now - due[name][1]) if name in due else 0.0,
             "running": busy.get(name, 0),
-            "failed": lost.get(name, 0),
+            "failed": lost.get(name, (0, 0))[0],
+            "failed_lately": lost.get(name, (0, 0))[1],
             "latency": percentiles(seconds.get(name, [])),
         }
         for name in sorted({*told, *here, *paused, *due, *busy, *lost})

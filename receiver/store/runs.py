@@ -261,14 +261,19 @@ class Runs:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
     async def retry(self, id: str) -> bool:
-        """Let a run that has ended start again, with all its attempts; False if there is no such run.
+        """Let a run that has ended start again, with all its attempts, and one that waits for a later moment now.
 
-        A step that is done is not made again; one that began and was never known to end is.
+        False if there is no such run. A step that is done is not made again; one that began and was never known to
+        end is, if the run had ended.
         """
+        mine = update(runs).where(runs.c.id == storable(id))
         async with self._database.write() as connection:
             now = await self._database.now(connection)
-            ended = update(runs).where(runs.c.id == storable(id), runs.c.finished_at.is_not(None))
-            again = (await connection.execute(ended.values(new_again(now)))).rowcount == 1
+            later = mine.where(runs.c.state == "waiting", runs.c.due_at > now).values(due_at=now)
+            if (await connection.execute(later)).rowcount == 1:
+                return True
+            ended = mine.where(runs.c.finished_at.is_not(None)).values(new_again(now))
+            again = (await connection.execute(ended)).rowcount == 1
             if again:
                 await connection.execute(unfinished([storable(id)]))
             return again

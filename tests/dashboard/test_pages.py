@@ -1,6 +1,5 @@
 """What the pages show, and what their buttons do."""
 
-import asyncio
 import dataclasses
 import html
 import json
@@ -8,15 +7,16 @@ import re
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select, update
 
 from receiver import meters
 from receiver.dashboard import events, overview, pages
 from receiver.dashboard.overview import acks
 from receiver.dashboard.refused import REASONS
-from receiver.store import NewJob, Store, headers_of, headers_text, tables
+from receiver.store import NewJob, Refusal, RunFilter, Store, headers_of, headers_text, page, tables
 
 from .conftest import ORIGIN, opened, sign_in
 from .stored import SIGNED, arrival, fill
@@ -122,12 +122,11 @@ async def test_a_job_tells_whether_it_finished_and_how_we_heard_of_it(shown, led
 
 
 async def test_half_a_character_from_a_stranger_breaks_no_page(shown, ledger):
-    await shown.post(
-        "/webhooks/videogen", content=json.dumps({"a": "\ud800"}), headers={"content-type": "application/json"}
-    )
-    while not (kept := await ledger.events.deliveries()):
-        await asyncio.sleep(0)  # nobody who is refused waits for the store
-    page = await shown.get(f"/refused/{kept[0]['id']}")
+    body = json.dumps({"a": "\ud800"}).encode()
+    about = {"source": "videogen", "reason": "missing-header", "status": 401, "received_at": time.time(), "headers": ""}
+    await ledger.events.add([], [Refusal(**about, body=body, size=len(body))])
+    [refused] = await ledger.events.deliveries()
+    page = await shown.get(f"/refused/{refused['id']}")
     assert page.status_code == 200
     assert "\u27e8u+d800\u27e9" in page.text
 
@@ -241,6 +240,49 @@ async def test_failed_runs_are_counted_before_they_all_run_again(shown, ledger, 
     assert (await act("/runs/retry", since="x")).status_code == 404
 
 
+async def test_a_run_that_waits_for_its_next_attempt_starts_now(shown, ledger, act, tmp_path):
+    await fill(ledger, tmp_path / "files", at=time.time())
+    [run] = [one for one in (await ledger.runs.page(RunFilter(state="waiting"))).rows if one["attempt"]]
+    assert run["due_at"] > time.time() + 500
+    page = (await shown.get(f"/events/{run['event_id']}")).text
+    assert f'<button class="small" id="retry-{run["id"]}">Run now<' in page
+    assert "1 run starts again." in (await act(f"/runs/{run['id']}/retry")).text
+    now = await ledger.runs.get(run["id"])
+    assert now["due_at"] <= time.time()
+    assert (now["state"], now["attempt"]) == ("waiting", run["attempt"]), "only sooner"
+    assert f'id="retry-{run["id"]}" disabled>' in (await shown.get("/runs?state=waiting")).text
+
+
+async def test_runs_that_failed_long_ago_do_not_keep_the_overview_from_being_green(
+    shown, ledger, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(overview, "FRESH", 0.0)
+    monkeypatch.setattr(overview, "TIMES", 0.0)
+    stored = await fill(ledger, tmp_path / "files", at=time.time())
+    runs = tables.runs
+    async with ledger.database.write() as connection:
+        first = (await connection.execute(select(runs).where(runs.c.id == stored.run))).mappings().one()
+        second = {"id": stored.run[:-1] + "x", "handler": "publish", "event_id": stored.quarantined}
+        await connection.execute(insert(runs), [{**first, **second, "finished_at": time.time() - 90_000}])
+    assert "1 run of publish failed in the last 24 h, 2 in all." in (await shown.get("/")).text
+    async with ledger.database.write() as connection:
+        await connection.execute(update(runs).where(runs.c.id == stored.run).values(finished_at=time.time() - 90_000))
+    assert "of publish failed" not in (await shown.get("/")).text
+
+
+async def test_a_text_is_looked_for_longer_than_anything_else(shown, ledger, monkeypatch):
+    asked = []
+    monkeypatch.setattr(page, "time", SimpleNamespace(monotonic=lambda: asked.append(1) or len(asked) * 0.06))
+    monkeypatch.setattr(page, "SLICE", 1)
+    await ledger.events.add([arrival(number, time.time(), fact=None) for number in range(6)])
+    looked = {}
+    for query in ("source=finevoice", "text=nowhere", "text=nowhere&cursor=evt_f"):
+        asked.clear()
+        await shown.get(f"/events?{query}")
+        looked[query] = len(asked)
+    assert looked["source=finevoice"] < looked["text=nowhere&cursor=evt_f"]
+
+
 async def test_all_handlers_of_an_event_run_again_also_one_that_was_added_since(shown, ledger, act, tmp_path):
     stored = await fill(ledger, tmp_path / "files", at=time.time())
     new = dataclasses.replace((await ledger.handlers.there())[0], name="added", events=("tool_execution.*",))
@@ -274,7 +316,7 @@ async def test_the_overview_says_what_needs_a_look_and_where(shown, ledger, tmp_
     await fill(ledger, tmp_path / "files", at=time.time())
     page = (await shown.get("/")).text
     assert "Events flow, and something needs a look" in page
-    assert "1 run of publish failed." in page
+    assert "1 run of publish failed in the last 24 h." in page
     assert "1 delivery was refused in the last hour." in page
     assert "data-series" in page
 
