@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -255,7 +256,8 @@ class Dispatcher:
         ):
             ended = await self._ended_how(handler, claimed)
             self._tracing.tell(outcome=ended.outcome, wrong=None if ended.outcome == "done" else ended.outcome)
-            return ended
+            # What providers are asked about these jobs belongs to this trace.
+            return replace(ended, jobs=[replace(job, trace=self._tracing.here()) for job in ended.jobs])
 
     async def _ended_how(self, handler: Handler, claimed: Claimed) -> Ended:
         last = claimed.attempt > handler.retries

@@ -83,6 +83,18 @@ class Tracing:
         ):
             yield
 
+    @contextmanager
+    def job(self, trace: str | None, **about: str | None) -> Iterator[None]:
+        """Be within the span of one look at a job, in the trace of the run that submitted it; without it, in none."""
+        named = self._context(trace)
+        if named is None:
+            yield
+            return
+        attributes = {f"receiver.{name}": value for name, value in about.items() if value is not None}
+        parent = self._trace.NonRecordingSpan(named)
+        with self._within("job", self._trace.SpanKind.CONSUMER, attributes, parent=parent):
+            yield
+
     def tell(self, *, wrong: str | None = None, **about: Any) -> None:
         """Say more about the current span; `wrong` is a short word for why it did not end well."""
         span = self._trace.get_current_span()

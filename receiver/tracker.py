@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from .settings import Settings
 from .sources import Answer, Client, HintingSource, Source, Tool, find_tool
 from .store import Arrival, Change, Job, NewJob, Store
 from .store.ledger import DEADLINE
+from .tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +70,7 @@ class Tracker:
         http: httpx.AsyncClient,
         worker: str,
         told: Callable[[], None] = lambda: None,
+        tracing: Tracing | None = None,
         roll: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
@@ -78,6 +81,7 @@ class Tracker:
         self._http = http
         self._worker = worker
         self._told = told
+        self._tracing = tracing
         self._roll = roll
         self._clients: dict[str, Client | None] = {}
         self._busy: dict[str, set[asyncio.Task[None]]] = {name: set() for name in self._sources}
@@ -178,7 +182,10 @@ class Tracker:
 
     def _start(self, job: Job, work: Coroutine[Any, Any, Values]) -> None:
         async def kept() -> None:
-            with structlog.contextvars.bound_contextvars(job=job.id, source=job.source, job_id=job.job_id):
+            with (
+                self._traced(job),
+                structlog.contextvars.bound_contextvars(job=job.id, source=job.source, job_id=job.job_id),
+            ):
                 try:
                     values = await work
                 except Unavailable as error:
@@ -192,6 +199,11 @@ class Tracker:
         task = asyncio.create_task(kept(), name=f"job {job.id}")
         self._busy[job.source].add(task)
         task.add_done_callback(lambda done: self._ended(job.source, done))
+
+    def _traced(self, job: Job) -> AbstractContextManager[None]:
+        if self._tracing is None:
+            return nullcontext()
+        return self._tracing.job(job.trace, job=job.id, source=job.source, job_id=job.job_id, run_id=job.run_id)
 
     def _ended(self, source: str, task: asyncio.Task[None]) -> None:
         self._busy[source].discard(task)

@@ -106,7 +106,15 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             grace=settings.grace,
             tracing=tracing,
         )
-        tracker = Tracker(store=store, sources=sources, settings=settings, http=http, worker=name, told=dispatcher.wake)
+        tracker = Tracker(
+            store=store,
+            sources=sources,
+            settings=settings,
+            http=http,
+            worker=name,
+            told=dispatcher.wake,
+            tracing=tracing,
+        )
 
         def stop() -> None:
             dispatcher.stop()

@@ -1,5 +1,6 @@
 """One trace from a delivery through its runs to the calls of their handlers, and nothing without the extra."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,11 +16,14 @@ from opentelemetry.trace import StatusCode
 
 from receiver import Retry
 from receiver.app import Door
+from receiver.emulator import Knobs, create_emulator
 from receiver.errors import ConfigError
 from receiver.outbound import create_client
+from receiver.registry import find_sources
 from receiver.settings import Settings
-from receiver.store import Store
+from receiver.store import NewJob, Store
 from receiver.tracing import Tracing
+from receiver.tracker import Tracker
 
 from .conftest import SECRET
 from .store.conftest import arrival  # noqa: F401 - a fixture
@@ -140,6 +144,51 @@ async def test_one_trace_leads_from_the_delivery_through_the_run_to_the_call(
     assert outgoing.attributes["http.response.status_code"] == 204
     assert runs["in_a_thread"].attributes["receiver.thread"] == "here"
     assert "hunter2" not in "".join(span.to_json() for span in spans)
+
+
+async def test_calls_to_a_provider_belong_to_the_trace_of_the_run_that_submitted_the_job(
+    database_url, clock, monkeypatch, sample, spans
+):
+    monkeypatch.setenv("VIDEOGEN_WEBHOOK_SECRET", SECRET)
+    body, provider = sample("tool_execution.succeeded"), create_emulator(Knobs(seconds=3600))
+    carried = []
+
+    async def submits(event, context):
+        await context.submit("finevoice", "sfx-generation", prompt="la", duration=1)
+
+    async def noted(scope, receive, send):
+        carried.append(dict(scope["headers"]).get(b"traceparent"))
+        await provider(scope, receive, send)
+
+    settings = Settings(providers={"finevoice": {"api_key": "k", "base_url": "http://emulator"}})
+    async with (
+        door_at(database_url, clock, spans.tracing) as client,
+        opened(database_url, clock) as store,
+        provider.router.lifespan_context(provider),
+        httpx.AsyncClient(transport=spans.tracing.around(httpx.ASGITransport(noted))) as http,
+    ):
+        await send(client, body, signed(body, clock))
+        async with dispatching(store, clock, mark(submits), tracing=spans.tracing):
+            await until(store, "done")
+        await store.jobs.track(NewJob(source="finevoice", tool="sfx-generation", job_id="made-by-others"))
+        tracker = Tracker(
+            store=store, sources=find_sources(), settings=settings, http=http, worker="w1", tracing=spans.tracing
+        )
+        task = asyncio.create_task(tracker.run())
+        async with asyncio.timeout(20):
+            while len(carried) < 2 or {job.state for job in await store.jobs.recent()} & {"waiting", "sending"}:
+                await asyncio.sleep(0)
+        tracker.stop()
+        await task
+
+    [delivery], [run], [job], [call] = (spans.named(name) for name in ("delivery", "run", "job", "POST"))
+    assert {span.context.trace_id for span in spans} == {delivery.context.trace_id}
+    assert job.parent.span_id == run.context.span_id
+    assert call.parent.span_id == job.context.span_id
+    assert job.attributes["receiver.run_id"] == run.attributes["receiver.run_id"]
+    # What nobody submitted here is asked about in no trace.
+    carried.remove(None)
+    assert carried[0].startswith(f"00-{call.context.trace_id:032x}-{call.context.span_id:016x}-".encode())
 
 
 async def test_what_fails_is_told_without_its_text(database_url, clock, monkeypatch, sample, spans):

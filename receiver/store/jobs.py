@@ -46,6 +46,7 @@ class Job:
     parameters: Mapping[str, Any]
     metadata: Mapping[str, Any]
     run_id: str | None
+    trace: str | None
     created_at: float
     submitted_at: float | None
     ended_at: float | None

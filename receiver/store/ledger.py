@@ -36,6 +36,7 @@ class NewJob:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     job_id: str | None = None
     run_id: str | None = None  #: the run whose handler submits it
+    trace: str | None = None  #: that run's span, as a traceparent
     deadline: float = DEADLINE  #: seconds
 
 
@@ -56,6 +57,7 @@ def job_row(job: NewJob, now: float) -> dict[str, Any]:
         "parameters": json.dumps(dict(job.parameters)),
         "metadata": json.dumps(dict(job.metadata)),
         "run_id": job.run_id,
+        "trace": job.trace,
         "created_at": now,
         "deadline_at": now + job.deadline,
         "due_at": now,

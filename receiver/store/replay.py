@@ -118,5 +118,7 @@ class Replays:
 
 
 def _failed(filter: Filter, handler: str | None) -> list[ColumnElement[bool]]:
-    meant = exists().where(events.c.id == runs.c.event_id, *filter.clauses())
-    return [runs.c.state == "failed", meant, *([runs.c.handler == storable(handler)] if handler else [])]
+    found = [runs.c.state == "failed", *([runs.c.handler == storable(handler)] if handler else [])]
+    if asked := filter.clauses():  # else no event is looked at, and an index alone tells how many there are
+        found.append(exists().where(events.c.id == runs.c.event_id, *asked))
+    return found

@@ -237,6 +237,7 @@ jobs = Table(
     Column("parameters", Text, nullable=False, server_default="{}"),  # JSON
     Column("metadata", Text, nullable=False, server_default="{}"),  # JSON, the application's
     Column("run_id", Text),  # the run whose handler submitted it
+    Column("trace", Text),  # that run's span, as a traceparent; only where traces are made
     Column("created_at", Double, nullable=False),
     Column("submitted_at", Double),  # when it was sent off; never for those that others started
     Column("ended_at", Double),

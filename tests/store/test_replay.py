@@ -159,3 +159,11 @@ def test_ids_sort_by_time_and_the_first_of_a_moment_is_the_smallest():
     assert ids == sorted(ids)
     assert len(set(ids)) == 1000
     assert first_id("evt", 1.0) < ids[0] < first_id("evt", 1e11)
+
+
+def test_failed_runs_are_counted_without_a_look_at_events_unless_some_are_meant():
+    def asked(filter):
+        return " ".join(map(str, steps._failed(filter, "log")))
+
+    assert "events" not in asked(Filter())  # there may be very many, and the index has them all
+    assert "events" in asked(Filter(source="videogen"))

@@ -146,6 +146,7 @@ def upgrade() -> None:
         sa.Column("parameters", sa.Text(), server_default="{}", nullable=False),
         sa.Column("metadata", sa.Text(), server_default="{}", nullable=False),
         sa.Column("run_id", sa.Text(), nullable=True),
+        sa.Column("trace", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("submitted_at", sa.Double(), nullable=True),
         sa.Column("ended_at", sa.Double(), nullable=True),
