@@ -106,7 +106,7 @@ class Events:
         return self._pages.answer(
             request,
             "event.html",
-            **await self._timeline(row),
+            **(await self._timelines([row]))[0],
             error=event.error,
             captured=await self._media.of(event_id=row["id"]),
             body=body,
@@ -124,14 +124,18 @@ class Events:
         page = await self._store.events.page(Filter(source=row["source"], job_id=row["job_id"]), limit=OTHERS)
         return [other for other in page.rows if other["id"] != row["id"]]
 
-    async def _timeline(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the timeline of an event shows."""
-        return {
-            "event": row,
-            "copies": await self._store.events.copies(row["id"], limit=COPIES),
-            "runs": _with_attempts(await self._store.events.history(row["id"])),
-            "paused": await self._store.runs.paused(),
-        }
+    async def _timelines(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return what the timeline of each event shows. However many are watched, it takes the same few queries."""
+        if not rows:
+            return []
+        ids = [row["id"] for row in rows]
+        copies = await self._store.events.copies_of(ids, limit=COPIES)
+        histories = await self._store.events.histories(ids)
+        paused = await self._store.runs.paused()
+        return [
+            {"event": row, "copies": copies[name], "runs": _with_attempts(histories[name]), "paused": paused}
+            for name, row in zip(ids, rows, strict=True)
+        ]
 
     async def _replay(self, request: Request) -> Response:
         row = await self._row(request)
@@ -176,8 +180,9 @@ class Events:
     async def look_at(self, watched: Sequence[Watched]) -> list[list[News]]:
         """Return the timelines of events."""
         found = {}
-        for row in (await self._store.events.listed({one.chosen.get("id", "") for one in watched})).values():
-            timeline = await self._timeline(row)
+        rows = await self._store.events.listed({one.chosen.get("id", "") for one in watched})
+        for timeline in await self._timelines(list(rows.values())):
+            row = timeline["event"]
             mark = (
                 row["state"],
                 len(timeline["copies"]),

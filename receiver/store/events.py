@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, insert, or_, select
+from sqlalchemy import Select, and_, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
@@ -212,23 +212,39 @@ class Events:
 
     async def copies(self, event_id: str, *, limit: int = 50) -> list[dict[str, Any]]:
         """Return further deliveries of what an event tells, in order, without headers and body."""
+        return (await self.copies_of([event_id], limit=limit))[event_id]
+
+    async def copies_of(self, event_ids: Collection[str], *, limit: int = 50) -> dict[str, list[dict[str, Any]]]:
+        """Return `copies` by event, at most so many of each, in one query."""
         columns = [column for column in deliveries.c if column.name not in ("headers", "body")]
-        query = select(*columns).where(deliveries.c.event_id == event_id).order_by(deliveries.c.id).limit(limit)
-        async with self._database.read() as connection:
-            return [dict(row) for row in (await connection.execute(query)).mappings()]
+        place = func.row_number().over(partition_by=deliveries.c.event_id, order_by=deliveries.c.id)
+        each = select(*columns, place.label("place")).where(deliveries.c.event_id.in_(event_ids)).subquery()
+        query = select(*(each.c[column.name] for column in columns)).where(each.c.place <= limit).order_by(each.c.id)
+        return await self._by_event(event_ids, query)
 
     async def history(self, event_id: str) -> list[dict[str, Any]]:
         """Return the runs of an event, each once per attempt, in order; a run never tried has no attempt."""
+        return (await self.histories([event_id]))[event_id]
+
+    async def histories(self, event_ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+        """Return `history` by event, in one query."""
         query = (
             select(runs, attempts.c.number, attempts.c.outcome, attempts.c.error.label("attempt_error"))
             .add_columns(attempts.c.note, attempts.c.started_at.label("attempt_started_at"))
             .add_columns(attempts.c.finished_at.label("attempt_finished_at"))
             .select_from(runs.outerjoin(attempts))
-            .where(runs.c.event_id == event_id)
+            .where(runs.c.event_id.in_(event_ids))
             .order_by(runs.c.handler, attempts.c.id)
         )
-        async with self._database.read() as connection:
-            return [dict(row) for row in (await connection.execute(query)).mappings()]
+        return await self._by_event(event_ids, query)
+
+    async def _by_event(self, event_ids: Collection[str], query: Select[Any]) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {event_id: [] for event_id in event_ids}
+        if found:
+            async with self._database.read() as connection:
+                for row in (await connection.execute(query)).mappings():
+                    found[row["event_id"]].append(dict(row))
+        return found
 
 
 def event_row(arrival: Arrival) -> Row:

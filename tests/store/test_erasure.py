@@ -1,6 +1,8 @@
 """What an erasure takes, and what stays so that nothing comes back; on both engines."""
 
 import hashlib
+import sqlite3
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -82,6 +84,20 @@ async def test_all_that_is_known_of_a_job_is_gone_and_of_no_other(filled, tmp_pa
     assert stays.startswith("events ")
     assert "erased" in stays
     assert sorted(file.name for file in tmp_path.glob("videogen*")) == ["videogen_job_2_x.json", "videogen_job_2_x.wav"]
+
+
+async def test_what_was_erased_is_not_in_the_file_of_the_database_any_more(filled, tmp_path):
+    if not filled.database.is_sqlite:
+        pytest.skip("PostgreSQL's vacuum does this")
+    for job in ("job_1", "job_2"):
+        await erase(filled, await filled.erasures.called(job), files=open_files(str(tmp_path)))
+    async with filled.database.read() as connection:
+        assert (await connection.execute(text("PRAGMA secure_delete"))).scalar() == 1
+        file = (await connection.execute(text("PRAGMA database_list"))).one().file
+    with sqlite3.connect(file) as after:
+        assert after.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+    after.close()
+    assert SECRET_WORD.encode() not in Path(file).read_bytes()  # noqa: ASYNC240
 
 
 async def test_no_later_copy_brings_it_back(filled, arrival, clock, tmp_path):

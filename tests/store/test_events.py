@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -163,3 +164,19 @@ async def test_a_database_that_is_locked_is_unavailable_and_not_the_delivery_s_f
         with pytest.raises(Unavailable, match="locked"):
             await opened.events.add([arrival(2)])
     await opened.close()
+
+
+async def test_copies_and_runs_of_many_events_come_with_one_query_each(store, clock, arrival):
+    ids = [added.event_id for added in await store.events.add([arrival(number) for number in range(3)])]
+    for _ in range(3):
+        await store.events.add([arrival(0), arrival(1)])
+    await store.runs.turn(worker="w", lease=30, wanted=lambda _event: {"log": None}, free={"log": 9}, finished=[])
+    asked = []
+    reading = store.database.read
+    store.events._database = SimpleNamespace(read=lambda: asked.append(1) or reading())
+    copies, histories = await store.events.copies_of(ids, limit=2), await store.events.histories(ids)
+    assert len(asked) == 2
+    assert [len(copies[name]) for name in ids] == [2, 2, 0]
+    assert all(copy["event_id"] == name for name in ids for copy in copies[name])
+    assert [[run["event_id"] for run in histories[name]] for name in ids] == [[name] for name in ids]
+    assert await store.events.copies_of([]) == {}
