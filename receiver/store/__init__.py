@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Unavailable
+from . import migrations
 from .alarms import OURSELVES, Alarm, Alarms, Signs
 from .backlog import Backlog, Left, Queue
-from .database import Database
+from .database import Database, is_deadlock
 from .endpoints import Endpoint, Endpoints, Secret
 from .erasure import Erasures, Subject
 from .events import SECRET_HEADERS, Added, Arrival, Events, Refusal, headers_of, headers_text
@@ -15,7 +16,6 @@ from .handlers import REPORT, Handlers, Reported
 from .hints import Hints
 from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
-from .migrations import check, migrate
 from .outputs import Outputs
 from .page import PATIENCE, SEARCH, Page
 from .replay import STEP, Replays
@@ -75,6 +75,10 @@ __all__ = [
     "headers_text",
 ]
 
+#: Times that a change of the schema is begun while workers go on: each of its tables is locked when its turn comes, and
+#: PostgreSQL ends one of two that wait for each other.
+DEADLOCKS = 5
+
 
 class Store:
     """The store behind a URL: `sqlite:///path` or `postgresql://…`. Close it when done.
@@ -106,15 +110,22 @@ class Store:
         """Bring the database to this version's schema."""
         if self.database.is_sqlite:
             _file(self.url).parent.mkdir(parents=True, exist_ok=True)
-        async with self.database.write() as connection:
-            await connection.run_sync(migrate)
+        for tries_left in reversed(range(DEADLOCKS)):
+            try:
+                async with self.database.write() as connection:
+                    await connection.run_sync(migrations.migrate)
+            except Unavailable as error:
+                if not tries_left or not is_deadlock(error):
+                    raise
+            else:
+                return
 
     async def check(self) -> None:
         """Raise ConfigError if the database has not this version's schema, Unavailable if it does not answer."""
         if self.database.is_sqlite and not _file(self.url).exists():
             raise ConfigError(f"there is no database at {_file(self.url)}: `receiver migrate` makes one")
         async with self.database.read() as connection:
-            await connection.run_sync(check)
+            await connection.run_sync(migrations.check)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -129,6 +129,12 @@ class Database:
             raise Unavailable(f"the store does not answer: {type(cause).__name__}: {_first_line(cause)}") from error
 
 
+def is_deadlock(error: Unavailable) -> bool:
+    """Whether PostgreSQL undid a transaction for another that it waited for, and that waited for it."""
+    cause = error.__cause__
+    return getattr(cause.orig if isinstance(cause, DBAPIError) else cause, "sqlstate", None) == "40P01"
+
+
 def _blames_statement(error: BaseException) -> bool:
     """Whether what was asked, or the values in it, cannot be done by any database that works."""
     cause = error.orig if isinstance(error, DBAPIError) else error

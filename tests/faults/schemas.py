@@ -3,8 +3,8 @@
 import asyncio
 import os
 from pathlib import Path
+from unittest.mock import patch
 
-from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
@@ -38,11 +38,12 @@ def go_ahead(url: str) -> None:
 
     async def work() -> None:
         store = Store(url)
-        async with store.database.write() as connection:
-            await connection.run_sync(lambda one: command.upgrade(settings_of(one), "head"))
+        await store.migrate()
         await store.close()
 
-    asyncio.run(work())
+    versions = [*migrations.VERSIONS, NEXT]
+    with patch.multiple(migrations, VERSIONS=versions, settings_of=settings_of):
+        asyncio.run(work())
 
 
 def change(rig: Rig, *, times: int) -> Outcome:

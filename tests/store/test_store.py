@@ -1,10 +1,13 @@
 """The schema, the clock and what happens when the database is not there."""
 
+import contextlib
+
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 
 from receiver.errors import ConfigError, Unavailable
 from receiver.store import Store, migrations
@@ -102,3 +105,23 @@ async def test_postgresql_tells_the_time_itself(postgres):
         first = await store.database.now(connection)
         assert await store.database.now(connection) > first > 1.7e9
     await store.close()
+
+
+@pytest.mark.parametrize(("deadlocks", "left"), [(4, False), (5, True)])
+async def test_a_change_of_the_schema_that_met_a_worker_in_a_deadlock_is_begun_again(
+    store, monkeypatch, deadlocks, left
+):
+    class Deadlock(Exception):
+        sqlstate = "40P01"
+
+    tried = []
+
+    def migrate(_connection):
+        tried.append(1)
+        if len(tried) <= deadlocks:
+            raise DBAPIError("ALTER TABLE", {}, Deadlock("deadlock detected"))
+
+    monkeypatch.setattr(migrations, "migrate", migrate)
+    with pytest.raises(Unavailable, match="deadlock") if left else contextlib.nullcontext():
+        await store.migrate()
+    assert len(tried) == 5
