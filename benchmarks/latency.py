@@ -22,7 +22,6 @@ def p99(bench: Bench, result: Result) -> None:
         with bench.place("sqlite") as (folder, url):
             process, port = serve(folder, url)
             with process:
-                time.sleep(1)
                 seconds = bench.seconds * 2
                 order = Order(ports=[port], count=int(1000 * (seconds + 1)), warm=1, seconds=seconds, rate=1000)
                 answer = load(order)
@@ -80,7 +79,6 @@ def _waits(bench: Bench, *, seed: int) -> list[float]:
         witness.touch()
         process, port = serve(folder, url, handlers="witness", WITNESS=str(witness))
         with process:
-            time.sleep(1)
             acked = _one_by_one(port, count=max(20, bench.of(100)), seed=seed)
             checks.handled(url)
         started = dict(line.split() for line in witness.read_text().splitlines())

@@ -109,10 +109,12 @@ class Process:
 
 
 def serve(folder: Path, url: str, *arguments: str, handlers: str = "nothing", **values: str) -> tuple[Process, int]:
-    """Start `receiver serve`; return it and its port once it listens."""
+    """Start `receiver serve`; return it and its port once it listens, and its worker is there."""
     port = free_port()
     process = receiver(folder, url, "serve", "--port", str(port), *arguments, handlers=handlers, **values)
     process.listening(port)
+    if "--no-dispatch" not in arguments:
+        until(lambda: "worker_started" in process.log(), "the worker starts")
     return process, port
 
 
