@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -29,7 +29,7 @@ from .outbound import create_client
 from .proxies import Proxies
 from .registry import find_sources, webhook_sources
 from .settings import Settings
-from .store import Store
+from .store import THERE, Store
 from .supervisor import Supervisor
 from .tracing import Tracing
 from .writer import Writer
@@ -94,6 +94,8 @@ class Door:
             tracing=self._tracing,
         )
         self._settings = settings
+        self._clock = clock
+        self._opened_at = clock()
         self._found = found
         tries = Tries(clock)
         self._metrics = Metrics(
@@ -147,6 +149,7 @@ class Door:
         Raises ConfigError or Unavailable if the store or its secrets cannot be used.
         """
         self._failed = failed
+        self._opened_at = self._clock()
         try:
             if self._store.database.is_sqlite:
                 await self._store.migrate()
@@ -231,15 +234,23 @@ class Door:
     async def _readyz(self, _request: Request) -> JSONResponse:
         problems = []
         try:
-            await self._store.check()
-        except NewerSchema:
-            pass  # brought ahead under us, as in an upgrade: until we are restarted, we take deliveries as before
+            with suppress(NewerSchema):  # brought ahead under us, as in an upgrade: we take deliveries as before
+                await self._store.check()
+            if not await self._has_worker():
+                problems.append("worker")
         except ReceiverError:
             problems.append("store")
-        if self._dispatch and not self._supervisor.alive:
-            problems.append("worker")
         if self._inbox.clock_watch.skew is not None:
             problems.append("clock")
         ready = "store" not in problems
         status = "ok" if not problems else "degraded" if ready else "unavailable"
         return JSONResponse({"status": status, "problems": problems}, status_code=200 if ready else 503)
+
+    async def _has_worker(self) -> bool:
+        """Whether ours lives; without one of ours, whether any has reported lately, or still has time for it."""
+        if self._dispatch:
+            return self._supervisor.alive
+        if self._clock() - self._opened_at <= THERE:
+            return True
+        silence = await self._store.handlers.silence()
+        return silence is not None and silence <= THERE

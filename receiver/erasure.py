@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .files import Files, name_at
+from .files import Files, name_at, remove
 from .store import Store
 from .store.erasure import Subject
 
@@ -72,11 +72,8 @@ async def _remove(files: Files, place: str, size: int, sha256: str, *, dry_run: 
     """Delete a captured file and its description; return whether it was here."""
     file = name_at(files, place)
     try:
-        if file is None or not await files.holds(file, size=size, sha256=sha256):
-            return False
-        if not dry_run:
-            await files.delete(file)
-            await files.delete(f"{file.rpartition('.')[0] or file}.json")
+        if dry_run:
+            return file is not None and await files.holds(file, size=size, sha256=sha256)
+        return await remove(files, place, size, sha256)
     except OSError:
         return False
-    return True

@@ -97,6 +97,16 @@ def name_at(files: Files, place: str) -> str | None:
     return name if place.startswith(stem) and name and "/" not in name else None
 
 
+async def remove(files: Files, place: str, size: int, sha256: str) -> bool:
+    """Delete a captured file and its description; return False if it is not here as it was captured. Raises OSError."""
+    file = name_at(files, place)
+    if file is None or not await files.holds(file, size=size, sha256=sha256):
+        return False
+    await files.delete(file)
+    await files.delete(f"{file.rpartition('.')[0] or file}.json")
+    return True
+
+
 class Folder:
     """Files in a folder of this machine."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import structlog
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.functional_validators import BeforeValidator
 
 from .errors import Unavailable
+from .files import Files, remove
 from .store import Store
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ class Ages(BaseModel):
     attempts: Age = None
     jobs: Age = None  #: that have ended
     secrets: Age = 30 * 86400.0  #: after their end
+    files: Age = None  #: captured, with what is known of them
 
     def before(self, now: float) -> dict[str, float]:
         """Return by kind the moment before which it is too old."""
@@ -58,11 +60,28 @@ class Ages(BaseModel):
         return {name: now - age for name, age in ages.items() if age is not None}
 
 
+def remover(files: Files) -> Callable[[str, int, str], Awaitable[bool]]:
+    """Return what removes captured files for `Retention.prune`, and tells in the log of those that it does not."""
+
+    async def removed(place: str, size: int, sha256: str) -> bool:
+        try:
+            if await remove(files, place, size, sha256):
+                return True
+            why = "it is not here as it was captured"
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+        log.warning("file_not_deleted", place=place, reason=why)
+        return False
+
+    return removed
+
+
 class Pruner:
     """Deletes what is too old, for good. One per worker; they take turns by the store."""
 
-    def __init__(self, *, store: Store, ages: Ages, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, store: Store, files: Files, ages: Ages, clock: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._remove = remover(files)
         self._ages = ages
         self._clock = clock
 
@@ -81,6 +100,6 @@ class Pruner:
         """Prune if nobody has for a while. Raises Unavailable."""
         before = self._ages.before(self._clock())
         if before and await self._store.retention.turn(EVERY):
-            deleted = (await self._store.retention.prune(before)).deleted
+            deleted = (await self._store.retention.prune(before, remove=self._remove)).deleted
             if any(deleted.values()):
                 log.info("pruned", **{kind: count for kind, count in deleted.items() if count})

@@ -143,7 +143,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                 "guard": Guard(2 * settings.lease).run,  # by then, others have taken over what is ours
                 "report": lambda: _report(store, handlers, name),
                 "tally": lambda: _add_up(store),
-                "pruner": Pruner(store=store, ages=ages).run,
+                "pruner": Pruner(store=store, files=open_files(settings.files), ages=ages).run,
                 "watchman": watchman.run,
             }
             beside = [asyncio.create_task(keep_up(part, work)) for part, work in parts.items()]

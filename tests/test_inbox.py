@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from receiver import signatures
 from receiver.app import Door
 from receiver.errors import Unavailable
 from receiver.settings import Settings
-from receiver.store import Arrival, Endpoint, Store, headers_of
+from receiver.store import THERE, Arrival, Endpoint, Store, headers_of
+from receiver.store.tables import beats
 from receiver.vault import Vault, new_key
 
 from .conftest import SAMPLES, SECRET
@@ -317,6 +319,18 @@ async def test_a_flood_to_one_name_takes_no_rows_and_no_count_from_another(clien
 async def test_health_is_ok_and_readiness_names_what_is_missing(client, settings):
     assert (await client.get("/healthz")).json() == {"status": "ok"}
     assert (await client.get("/readyz")).json() == {"status": "ok", "problems": []}
+
+
+async def test_a_door_alone_names_that_no_worker_has_reported_for_a_while_and_goes_on(client, clock):
+    clock.turn(THERE + 1)
+    answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "degraded", "problems": ["worker"]})
+    handlers = client.door._store.handlers
+    await handlers.report([], worker="w")  # one without handlers is a worker too
+    assert (await client.get("/readyz")).json()["problems"] == []
+    async with client.door._store.database.write() as connection:
+        await connection.execute(update(beats).where(beats.c.part == "worker").values(seen_at=time.time() - THERE - 1))
+    assert (await client.get("/readyz")).json()["problems"] == ["worker"]
 
 
 async def test_readiness_fails_without_the_store(client, monkeypatch):

@@ -70,19 +70,20 @@ class Api:
         self._tries = tries or access.Tries()
         callbacks = Callbacks(settings.secret_keys, settings.public_url)
         there = there or store.handlers.there
+        files = open_files(settings.files)
         self._calls = [
             *EventCalls(store, there).calls(),
             *RunCalls(store).calls(),
             *OutputCalls(store, gallery_of(settings)).calls(),
             *JobCalls(store, sources, callbacks).calls(),
-            *ErasureCalls(store, open_files(settings.files)).calls(),
+            *ErasureCalls(store, files).calls(),
             *HandlerCalls(store, there).calls(),
             *EndpointCalls(store, sources, settings).calls(),
             *SecretCalls(store, sources, settings).calls(),
             *SourceCalls(sources, settings).calls(),
             *AlarmCalls(store).calls(),
             *StatsCalls(store).calls(),
-            *RetentionCalls(store, settings.config).calls(),
+            *RetentionCalls(store, files, settings.config).calls(),
         ]
         by_path: dict[str, dict[str, Call]] = {}
         for call in self._calls:

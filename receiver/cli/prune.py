@@ -17,7 +17,9 @@ async def prune(
     link: Link,
     older_than: Annotated[
         str | None,
-        typer.Option(metavar="AGE", help="One age for all kinds, e.g. 30d, in place of the configured ones."),
+        typer.Option(
+            metavar="AGE", help="One age, e.g. 30d, for all kinds but captured files, in place of the configured ones."
+        ),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:

@@ -12,7 +12,7 @@ from .endpoints import Endpoint, Endpoints, Secret
 from .erasure import Erasures, Subject
 from .events import SECRET_HEADERS, Added, Arrival, Events, Refusal, headers_of, headers_text
 from .filter import Filter
-from .handlers import REPORT, Handlers, Reported
+from .handlers import REPORT, THERE, Handlers, Reported
 from .hints import Hints
 from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
@@ -33,6 +33,7 @@ __all__ = [
     "REPORT",
     "SEARCH",
     "SECRET_HEADERS",
+    "THERE",
     "Added",
     "Alarm",
     "Alarms",

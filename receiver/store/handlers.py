@@ -11,10 +11,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..events import Event
 from .backlog import Queue
 from .database import Database
-from .tables import attempts, handlers, pauses, runs
+from .tables import attempts, beats, handlers, pauses, runs
 
 #: Seconds between two reports of a worker, and after the last one for how long a handler counts as there.
 REPORT, THERE = 60.0, 200.0
+
+#: How workers beat.
+_PART = "worker"
 
 #: Seconds in which a run has failed lately.
 LATELY = 86_400.0
@@ -60,17 +63,26 @@ class Handlers:
 
     async def report(self, found: Sequence[Reported], *, worker: str) -> None:
         """Note that a worker is here with these handlers."""
-        if not found:
-            return
+        here = self._insert(beats)
+        here = here.on_conflict_do_update(index_elements=["part"], set_={"seen_at": here.excluded.seen_at})
         statement = self._insert(handlers)
         told = {column.name: statement.excluded[column.name] for column in handlers.c if column.name != "name"}
         statement = statement.on_conflict_do_update(index_elements=["name"], set_=told)
         async with self._database.write() as connection:
             now = await self._database.now(connection)
+            await connection.execute(here, {"part": _PART, "seen_at": now})
             about = {"worker": worker, "seen_at": now}
             # Always in the same order: two workers would else wait for each other.
             rows = [_row(one) | about for one in sorted(found, key=lambda one: one.name)]
-            await connection.execute(statement, rows)
+            if rows:
+                await connection.execute(statement, rows)
+
+    async def silence(self) -> float | None:
+        """Return the seconds for which no worker has reported, None if none ever has."""
+        async with self._database.read() as connection:
+            query = select(beats.c.seen_at).where(beats.c.part == _PART)
+            seen_at = (await connection.execute(query)).scalar_one_or_none()
+            return None if seen_at is None else await self._database.now(connection) - seen_at
 
     async def there(self) -> list[Reported]:
         """Return the handlers that some worker runs now, by name."""

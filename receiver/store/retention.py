@@ -3,15 +3,15 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, RowMapping, Table, and_, delete, exists, func, not_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Table, and_, delete, exists, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ids import first_id
 from .database import Database
-from .tables import attempts, beats, deliveries, events, jobs, runs, secrets
+from .tables import attempts, beats, deliveries, events, jobs, outputs, runs, secrets
 
 #: Rows deleted in one transaction, and seconds of rest before the next; more after one that took long.
 STEP = 100
@@ -22,6 +22,12 @@ RESTS = 4
 
 #: Attempts looked at at once.
 LOOK = 2000
+
+#: Captured files deleted before their rows: each may have to be read whole first.
+FILES = 10
+
+#: Deletes the file at a place, of that size and digest, and returns whether it was there.
+Remove = Callable[[str, int, str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class Pruned:
 
 
 class Retention:
-    """Events, deliveries, attempts, jobs and secrets by age. Times are Unix seconds."""
+    """Events, deliveries, attempts, jobs, secrets and captured files by age. Times are Unix seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -62,6 +68,7 @@ class Retention:
         self,
         before: Mapping[str, float],
         *,
+        remove: Remove,
         after: str | None = None,
         patience: float = math.inf,
         told: Callable[[], object] = lambda: None,
@@ -70,7 +77,8 @@ class Retention:
 
         What its handlers are not through with stays, however old. Kinds: those of `KINDS`; a kind that is not
         given is left alone. Not one of the steps keeps a delivery waiting for longer than it takes. After each
-        one the turn is noted as ours, and `told` is called.
+        one the turn is noted as ours, and `told` is called. A captured file is removed before its row: what was cut
+        short can be done again. One that `remove` does not find keeps its row.
         """
         done, until = Pruned(), time.monotonic() + patience
         begin, last = _place(after)
@@ -78,8 +86,9 @@ class Retention:
         for kind in wanted:
             done.deleted[kind.name] = 0
             async for ids in self._found(kind, before[kind.name], last if KINDS.index(kind) == begin else ""):
+                gone = await self._emptied(ids, before[kind.name], remove) if kind.table is outputs else ids
                 began = time.monotonic()
-                statement = delete(kind.table).where(kind.table.c.id.in_(ids), *kind.old(before[kind.name]))
+                statement = delete(kind.table).where(kind.table.c.id.in_(gone), *kind.old(before[kind.name]))
                 async with self._database.write() as connection:
                     done.deleted[kind.name] += (await connection.execute(statement)).rowcount
                     now = await self._database.now(connection)
@@ -109,12 +118,29 @@ class Retention:
             return
         while True:
             query = select(kind.table.c.id).where(*kind.old(before), kind.table.c.id > last)
+            step = min(STEP, FILES) if kind.table is outputs else STEP
             async with self._database.read() as connection:
-                found = list((await connection.execute(query.order_by(kind.table.c.id).limit(STEP))).scalars())
+                found = list((await connection.execute(query.order_by(kind.table.c.id).limit(step))).scalars())
             if not found:
                 return
             yield found
             last = found[-1]
+
+    async def _emptied(self, ids: Sequence[object], before: float, remove: Remove) -> list[object]:
+        """Remove the files of these outputs; return all outputs that have none any more."""
+        columns = (outputs.c.id, outputs.c.job_id, outputs.c.place, outputs.c.size, outputs.c.sha256)
+        query = select(*columns).where(outputs.c.id.in_(ids), *_old_files(before))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        kept = {row.place: row for row in rows if row.place}
+        removed = {
+            place: row.job_id for place, row in kept.items() if await remove(place, row.size or 0, row.sha256 or "")
+        }
+        # Other events of a job, or other handlers, may have told of the same file: they go with it.
+        same = select(outputs.c.id).where(outputs.c.job_id.in_(removed.values()), outputs.c.place.in_(removed))
+        async with self._database.read() as connection:
+            others = set((await connection.execute(same)).scalars())
+        return list(others.union(row.id for row in rows if not row.place or row.place in removed))
 
     async def _old_attempts(self, before: float, last: int) -> AsyncIterator[list[object]]:
         # They have no time in their id, but are numbered in order: the first that is young enough ends it.
@@ -193,6 +219,14 @@ def _old_secrets(before: float) -> Sequence[ColumnElement[bool]]:
     return (secrets.c.valid_until < before,)
 
 
+def _old_files(before: float) -> Sequence[ColumnElement[bool]]:
+    busy = exists().where(runs.c.event_id == outputs.c.event_id, _OPEN)
+    other = outputs.alias()
+    younger = or_(other.c.changed_at >= before, exists().where(runs.c.event_id == other.c.event_id, _OPEN))
+    wanted = exists().where(other.c.job_id == outputs.c.job_id, other.c.place == outputs.c.place, younger)
+    return outputs.c.id < first_id("out", before), outputs.c.changed_at < before, ~busy, ~wanted
+
+
 #: What gets old, in the order in which it is deleted.
 KINDS = (
     Kind("events", "events", events, _old_events),
@@ -203,4 +237,5 @@ KINDS = (
     Kind("attempts", "attempts", attempts, _attempts),
     Kind("jobs", "jobs", jobs, _old_jobs),
     Kind("secrets", "signing secrets that were over", secrets, _old_secrets),
+    Kind("files", "captured files, or notes of what was missed", outputs, _old_files),
 )

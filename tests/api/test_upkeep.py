@@ -56,6 +56,9 @@ async def test_without_an_age_the_configured_ones_count_as_they_stand_in_the_fil
     assert set((await client.post("/prune", json={})).json()["deleted"]) == {"refused", "copies", "secrets"}
     (tmp_path / "receiver.toml").write_text('[retention]\nrefused = "never"\nevents = "90d"\n')
     assert set((await client.post("/prune", json={})).json()["deleted"]) == {"events", "copies", "secrets"}
+    assert "files" not in (await client.post("/prune", json={"older_than": 0, "dry_run": True})).json()["deleted"]
+    (tmp_path / "receiver.toml").write_text('[retention]\nfiles = "90d"\n')
+    assert (await client.post("/prune", json={"dry_run": True})).json()["deleted"]["files"] == 0
     (tmp_path / "receiver.toml").write_text("[retention]\nevents = 90\n")
     answer = await client.post("/prune", json={})
     assert (answer.status_code, "receiver.toml:2" in answer.json()["detail"]) == (409, True)

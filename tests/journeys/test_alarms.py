@@ -6,12 +6,15 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from receiver.store import Endpoint, Store
+from sqlalchemy import delete
+
+from receiver.store import Alarm, Endpoint, Store
+from receiver.store.tables import events
 
 from .conftest import Process, query, until
 
 
-def test_a_worker_tells_of_a_source_that_is_silent(tmp_path):
+def test_a_worker_tells_of_a_source_that_is_silent_and_of_an_alarm_that_is_over(tmp_path):
     messages = []
 
     class Service(BaseHTTPRequestHandler):
@@ -32,6 +35,13 @@ def test_a_worker_tells_of_a_source_that_is_silent(tmp_path):
             source="videogen", id="1", url="https://x", events=("*",), description=None, created_at=time.time() - 7200
         )
         await store.endpoints.add(endpoint, sealed="s", last4="1234")
+        now = time.time()
+        calm = {"raised_at": now - 3600, "calm_since": now - 1800, "value": 9, "text": "9 runs of mail failed"}
+        await store.alarms.keep(
+            raised=[(Alarm(watch="failing", about="mail", **calm), b"{}")], resolved=[], standing=[]
+        )
+        async with store.database.write() as connection:
+            await connection.execute(delete(events))  # that it began was told then
         await store.close()
 
     asyncio.run(prepare())
@@ -46,10 +56,12 @@ def test_a_worker_tells_of_a_source_that_is_silent(tmp_path):
         pager = f"json://127.0.0.1:{server.server_port}"
         with Process(tmp_path, "worker", RECEIVER_DATABASE_URL=url, RECEIVER_HANDLERS="", PAGER=pager):
             done = "SELECT 1 FROM runs WHERE handler = 'notify' AND state = 'done'"
-            until(lambda: query(tmp_path, done), "told", patience=60)  # Apprise takes its time to be imported
+            # Apprise takes its time to be imported.
+            until(lambda: len(query(tmp_path, done)) == 2, "both are told", patience=60)
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
-    assert [message["message"] for message in messages] == ["videogen has not called for 2 h"]
+    told = {line for message in messages for line in message["message"].splitlines()}
+    assert told == {"videogen has not called for 2 h", "over after 60 min: 9 runs of mail failed"}
     assert query(tmp_path, "SELECT watch, about FROM alarms") == [("silent", "videogen")]

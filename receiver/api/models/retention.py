@@ -12,12 +12,13 @@ _PLACES = (
     "attempts:[0-9]{1,18}",
     "jobs:job_[0-9a-f]{32}",
     "secrets:sec_[0-9a-f]{32}",
+    "files:out_[0-9a-f]{32}",
 )
 PruneCursor = Annotated[str, Field(pattern=f"^({'|'.join(_PLACES)})$", description=AFTER)]
 
 
 class PruneBody(Asked):
-    """What is old: by kind what `[retention]` in `receiver.toml` says, or one age for all kinds."""
+    """What is old: by kind what `[retention]` in `receiver.toml` says, or one age for all kinds but captured files."""
 
     older_than: Annotated[float, Field(ge=0, le=1e11, description="Seconds.")] | None = None
     dry_run: bool = Field(False, description="Only count.")
