@@ -61,7 +61,8 @@ HIDDEN = """
     [...document.querySelectorAll("header nav a")]
         .filter((link) => link.getBoundingClientRect().right > innerWidth).map((link) => link.textContent)
         .concat([...document.querySelectorAll("main tbody tr")]
-            .filter((row) => [...row.querySelectorAll("td.wide")].some((cell) => !cell.offsetParent && !["", "–"].includes(cell.textContent.trim())))
+            .filter((row) => [...row.querySelectorAll("td.wide")]
+                .some((cell) => !cell.offsetParent && !["", "–"].includes(cell.textContent.trim())))
             .filter((row) => ![...row.querySelectorAll(".narrow")].some((line) => line.offsetParent))
             .map((row) => row.textContent.trim()))
 """
