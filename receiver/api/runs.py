@@ -1,13 +1,12 @@
 """Calls about runs."""
 
-import time
 from typing import Any
 
 from ..events import redact
 from ..recall import attempts_told
-from ..store import STEP, Filter, RunFilter, Store
+from ..store import Changed, Filter, RunFilter, Store
 from .call import AT_LENGTH, Call, Said
-from .models.runs import RetryAnswer, RetryManyBody, RunAnswer, RunRow, RunsAnswer, RunsQuery
+from .models.runs import ManyRunsAnswer, ManyRunsBody, RunAnswer, RunRow, RunsAnswer, RunsQuery
 from .problem import Problem
 
 
@@ -33,8 +32,17 @@ class RunCalls:
                 path="/runs/retry",
                 does=self._retry_many,
                 summary="Start all failed runs that match again, for a second; go on with `next`",
-                body=RetryManyBody,
-                answer=RetryAnswer,
+                body=ManyRunsBody,
+                answer=ManyRunsAnswer,
+                refuses=(413,),
+            ),
+            Call(
+                method="POST",
+                path="/runs/give-up",
+                does=self._give_up_many,
+                summary="Let all runs that wait and match fail for good, for a second; go on with `next`",
+                body=ManyRunsBody,
+                answer=ManyRunsAnswer,
                 refuses=(413,),
             ),
             Call(
@@ -84,18 +92,19 @@ class RunCalls:
         return await self._run(said.id)
 
     async def _retry_many(self, said: Said) -> Any:
-        meant, handler = Filter(**said.body.events.model_dump()), said.body.handler
-        if said.body.dry_run:
-            return {"runs": await self._store.replays.failed(meant, handler=handler), "next": None}
-        until, total, last = time.monotonic() + AT_LENGTH, 0, said.body.cursor or ""
-        while True:
-            changed = await self._store.replays.retry_some(meant, handler=handler, after=last)
-            total += len(changed)
-            if len(changed) < STEP:
-                return {"runs": total, "next": None}
-            last = changed[-1]
-            if time.monotonic() > until:
-                return {"runs": total, "next": last}
+        return await self._many(said.body, "failed")
+
+    async def _give_up_many(self, said: Said) -> Any:
+        return await self._many(said.body, "waiting")
+
+    async def _many(self, body: ManyRunsBody, state: Changed) -> Any:
+        replays, meant = self._store.replays, Filter(**body.events.model_dump())
+        if body.dry_run:
+            counted = await replays.count(state, meant, handler=body.handler)
+            return {"runs": counted.runs, "at": counted.at, "next": None}
+        some = replays.retry_some if state == "failed" else replays.give_up_some
+        piece = await some(meant, handler=body.handler, after=body.cursor or "", until=body.until, patience=AT_LENGTH)
+        return {"runs": piece.runs, "at": None, "next": piece.last}
 
     async def _run(self, id: str) -> dict[str, Any]:
         run = await self._store.runs.get(id)

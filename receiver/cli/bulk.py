@@ -18,7 +18,7 @@ async def bulk(
     """Post a body again and again until all is done; return the sums of the answers."""
     sums: Counter[str] = Counter()
     async for piece in pieces(link, path, body, doing, lambda piece: piece[counted], total=total):
-        sums.update(piece)
+        sums.update({name: number for name, number in piece.items() if isinstance(number, int)})
     return dict(sums)
 
 

@@ -1,7 +1,8 @@
 """The commands about runs."""
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -71,17 +72,39 @@ async def retry_runs(
         console.print(f"{plain(run['handler'])} {'would start' if dry_run else 'starts'} again.", highlight=False)
         return
     body = {"handler": handler, "events": {"source": source, "job_id": job, "since": ago(since)}}
-    count = await bulk(link, "/runs/retry", {**body, "dry_run": True}, "counting", "runs")
-    if dry_run:
-        console.print(f"{count['runs']} failed runs would start again.")
-        return
-    done = await bulk(link, "/runs/retry", body, "retrying", "runs", total=count["runs"])
-    console.print(f"{done['runs']} failed runs start again.")
+    await _many(link, "/runs/retry", body, dry_run=dry_run, doing="retrying", what="failed runs", does="start again")
 
 
 @app.command("give-up")
 @linked()
-async def give_up(link: Link, id: Id) -> None:
-    """Let a run that waits fail for good."""
-    run = await link.post(f"/runs/{segment(id)}/give-up")
-    console.print(f"{plain(run['handler'])} has given up.", highlight=False)
+async def give_up(
+    link: Link,
+    id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One run; without it, those that wait.")] = None,
+    handler: HandlerName = None,
+    source: SourceOf = None,
+    job: JobId = None,
+    since: Since = None,
+    every: Annotated[bool, typer.Option("--all", help="All runs that wait.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Let a run that waits fail for good, or all that wait and match."""
+    if id:
+        run = await link.post(f"/runs/{segment(id)}/give-up") if not dry_run else await link.get(f"/runs/{segment(id)}")
+        console.print(f"{plain(run['handler'])} {'would give' if dry_run else 'has given'} up.", highlight=False)
+        return
+    if not (handler or source or job or since or every):
+        raise typer.BadParameter("name a run, narrow them with an option, or say --all")
+    body = {"handler": handler, "events": {"source": source, "job_id": job, "since": ago(since)}}
+    await _many(link, "/runs/give-up", body, dry_run=dry_run, doing="giving up", what="waiting runs", does="fail")
+
+
+async def _many(
+    link: Link, path: str, body: Mapping[str, Any], *, dry_run: bool, doing: str, what: str, does: str
+) -> None:
+    """Count runs, and change those that were counted."""
+    count = await link.post(path, {**body, "dry_run": True})
+    if dry_run:
+        console.print(f"{count['runs']} {what} would {does}.")
+        return
+    done = await bulk(link, path, {**body, "until": count["at"]}, doing, "runs", total=count["runs"])
+    console.print(f"{done['runs']} {what} {does}.")

@@ -12,6 +12,8 @@ _DONE = {
     "no-worker": ("No worker has told of its handlers lately: start one. A run that is there runs again by itself.",)
     * 3,
     "retried": ("No failed run was left to retry.", "1 run starts again.", "{n} runs start again."),
+    "all-retry": ("No failed run was left to retry.", "1 run starts again.", "{n} runs start again."),
+    "all-give-up": ("No run was waiting any more.", "1 run is given up.", "{n} runs are given up."),
     "busy": ("It runs or waits already.",) * 3,
     "given-up": ("It was not waiting any more.", "It is given up: it stays failed until somebody runs it again.", ""),
     "paused": ("Its runs wait until it is resumed; new ones gather.",) * 3,

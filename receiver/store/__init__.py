@@ -18,7 +18,7 @@ from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
 from .outputs import Outputs
 from .page import PATIENCE, SEARCH, Page
-from .replay import STEP, Replays
+from .replay import Changed, Counted, Piece, Replays
 from .retention import Pruned, Retention
 from .runs import RunFilter, Runs
 from .sessions import Sessions
@@ -33,7 +33,6 @@ __all__ = [
     "REPORT",
     "SEARCH",
     "SECRET_HEADERS",
-    "STEP",
     "THERE",
     "Added",
     "Alarm",
@@ -41,8 +40,10 @@ __all__ = [
     "Arrival",
     "Backlog",
     "Change",
+    "Changed",
     "Claimed",
     "Count",
+    "Counted",
     "Endpoint",
     "Endpoints",
     "Erasures",
@@ -58,6 +59,7 @@ __all__ = [
     "NewJob",
     "Outputs",
     "Page",
+    "Piece",
     "Pruned",
     "Refusal",
     "Replays",

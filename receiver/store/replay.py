@@ -1,8 +1,10 @@
 """Running handlers again on the events that a filter means."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import inf
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -10,13 +12,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from .database import Database
 from .filter import Filter
 from .page import SLICE
-from .runs import unfinished
+from .runs import given_up, unfinished
 from .tables import events, runs
 from .text import storable
 from .turn import MATCHED, new_again, run_row
 
 #: Events or runs changed in one transaction: short enough that no delivery waits for it.
 STEP = 500
+
+#: States of runs of which many are changed by hand.
+Changed = Literal["failed", "waiting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,22 @@ class Step:
     """
 
     rows: list[dict[str, Any]]
+    last: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How many runs there were at a moment, in Unix seconds of the store."""
+
+    runs: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """How many runs were changed, and after which id to go on; None at the end."""
+
+    runs: int
     last: str | None
 
 
@@ -87,38 +108,88 @@ class Replays:
             await connection.execute(unfinished(again))
             return len(again)
 
-    async def failed(self, filter: Filter, *, handler: str | None = None) -> int:
-        """Return how many failed runs there are on the events that are meant."""
+    async def count(self, state: Changed, filter: Filter, *, handler: str | None = None) -> Counted:
+        """Return how many runs have failed, or wait, on the events that are meant."""
+        query = select(func.count()).select_from(runs).where(*_standing(state, handler), *_on(filter))
         async with self._database.read() as connection:
-            query = select(func.count()).select_from(runs).where(*_failed(filter, handler))
-            return int((await connection.execute(query)).scalar_one())
+            at = await self._database.now(connection)
+            return Counted(runs=int((await connection.execute(query)).scalar_one()), at=at)
 
-    async def retry_failed(self, filter: Filter, *, handler: str | None = None) -> int:
-        """Let failed runs start again with all their attempts, in steps; return how many."""
-        total, after = 0, ""
-        while True:
-            changed = await self.retry_some(filter, handler=handler, after=after)
-            total += len(changed)
-            if len(changed) < STEP:
-                return total
-            after = changed[-1]
+    async def retry_some(
+        self,
+        filter: Filter,
+        *,
+        handler: str | None = None,
+        after: str = "",
+        until: float | None = None,
+        patience: float = inf,
+    ) -> Piece:
+        """Let failed runs start again with all their attempts, for so many seconds.
 
-    async def retry_some(self, filter: Filter, *, handler: str | None = None, after: str = "") -> list[str]:
-        """Let the next STEP failed runs after the one with that id start again; return their ids, in order.
-
-        Whoever goes on after the last of them meets no run twice, also if it fails again at once.
+        Begins after the run with the id `after`: whoever goes on like that meets no run twice, also if it fails
+        again at once. Leaves those alone that failed after the moment `until`.
         """
-        some = select(runs.c.id).where(*_failed(filter, handler), runs.c.id > after).order_by(runs.c.id).limit(STEP)
+        mine = _standing("failed", handler)
+        if until is not None:
+            mine.append(runs.c.finished_at <= until)
+        change = _Change(key=runs.c.id, mine=mine, on=_on(filter), values=new_again)
+        return await self._pieces(change, after, patience)
+
+    async def give_up_some(
+        self,
+        filter: Filter,
+        *,
+        handler: str | None = None,
+        after: str = "",
+        until: float | None = None,
+        patience: float = inf,
+    ) -> Piece:
+        """Let waiting runs fail for good, for so many seconds; else as `retry_some`.
+
+        Leaves those alone that were made after the moment `until`.
+        """
+        mine = _standing("waiting", handler)
+        if until is not None:
+            mine.append(runs.c.created_at <= until)
+        # Joined with nothing, so that the index of what is due finds them, not that of all there ever were.
+        change = _Change(key=runs.c.id.concat(""), mine=mine, on=_on(filter), values=given_up)
+        return await self._pieces(change, after, patience)
+
+    async def _pieces(self, change: "_Change", after: str, patience: float) -> Piece:
+        end, total = time.monotonic() + patience, 0
+        while True:
+            piece = await self._piece(change, after)
+            total += piece.runs
+            if piece.last is None or time.monotonic() > end:
+                return Piece(runs=total, last=piece.last)
+            after = piece.last
+
+    async def _piece(self, change: "_Change", after: str) -> Piece:
+        """Look at the next STEP runs, and change those on events that are meant."""
+        looked = select(runs.c.id).where(*change.mine, change.key > after).order_by(change.key).limit(STEP)
         async with self._database.write() as connection:
+            ids = (await connection.execute(looked)).scalars().all()
             now = await self._database.now(connection)
-            again = update(runs).where(runs.c.id.in_(some.scalar_subquery())).values(new_again(now))
-            ids = sorted((await connection.execute(again.returning(runs.c.id))).scalars())
-            await connection.execute(unfinished(ids))
-            return ids
+            some = update(runs).where(runs.c.id.in_(ids), *change.mine, *change.on).values(change.values(now))
+            changed = (await connection.execute(some.returning(runs.c.id))).scalars().all()
+            await connection.execute(unfinished(changed))
+        return Piece(runs=len(changed), last=ids[-1] if len(ids) == STEP else None)
 
 
-def _failed(filter: Filter, handler: str | None) -> list[ColumnElement[bool]]:
-    found = [runs.c.state == "failed", *([runs.c.handler == storable(handler)] if handler else [])]
-    if asked := filter.clauses():  # else no event is looked at, and an index alone tells how many there are
-        found.append(exists().where(events.c.id == runs.c.event_id, *asked))
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """What becomes of runs in one state."""
+
+    key: ColumnElement[str]  #: the id, by which they are looked through
+    mine: Sequence[ColumnElement[bool]]  #: which are looked at
+    on: Sequence[ColumnElement[bool]]  #: which of these are meant
+    values: Callable[[float], dict[str, Any]]
+
+
+def _standing(state: Changed, handler: str | None) -> list[ColumnElement[bool]]:
+    return [runs.c.state == state, *([runs.c.handler == storable(handler)] if handler else [])]
+
+
+def _on(filter: Filter) -> list[ColumnElement[bool]]:
+    asked = filter.clauses()  # if none, no event is looked at, and an index alone tells how many there are
+    return [exists().where(events.c.id == runs.c.event_id, *asked)] if asked else []

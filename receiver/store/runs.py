@@ -283,8 +283,7 @@ class Runs:
         async with self._database.write() as connection:
             now = await self._database.now(connection)
             waiting = update(runs).where(runs.c.id == storable(id), runs.c.state == "waiting")
-            values = {"state": "failed", "finished_at": now, "error": "given up by hand"}
-            return (await connection.execute(waiting.values(values))).rowcount == 1
+            return (await connection.execute(waiting.values(given_up(now)))).rowcount == 1
 
     async def recent(self, *, state: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """Return the newest runs with their event's source, type and job, newest first."""
@@ -345,6 +344,11 @@ def _looking(wanted: RunFilter, state: str | None) -> Looking:
         mine = [runs.c.handler == storable(wanted.handler)] if wanted.handler is not None else []
         few = select(runs.c.id).where(runs.c.state == "waiting", *mine)  # by the index of what is due
     return Looking(query=_SHOWN, id=runs.c.id, base=base, narrow=narrow, exact=exact, few=few)
+
+
+def given_up(now: float) -> dict[str, Any]:
+    """Return what makes a waiting run fail for good."""
+    return {"state": "failed", "finished_at": now, "error": "given up by hand"}
 
 
 def unfinished(run_ids: Collection[str]) -> Delete:

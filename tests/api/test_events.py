@@ -172,10 +172,17 @@ async def test_runs_are_listed_failed_first_retried_and_given_up(client, ledger)
     assert [run["id"] for run in (await client.get("/runs")).json()["runs"]] == [one["id"], two["id"]]
     assert (await client.post(f"/runs/{two['id']}/give-up")).json()["error"] == "given up by hand"
     assert (await client.post("/runs/none/retry")).status_code == 404
-    assert (await client.post("/runs/retry", json={"dry_run": True})).json() == {"runs": 2, "next": None}
+    counted = (await client.post("/runs/retry", json={"dry_run": True})).json()
+    assert (counted["runs"], counted["next"]) == (2, None)
+    assert (await client.post("/runs/retry", json={"until": counted["at"] - 3600})).json()["runs"] == 0
     wish = {"events": {"job_id": "job_2"}, "handler": "log"}
-    assert (await client.post("/runs/retry", json=wish)).json() == {"runs": 1, "next": None}
+    assert (await client.post("/runs/retry", json=wish)).json() == {"runs": 1, "at": None, "next": None}
     assert await ledger.runs.counts() == {"failed": 1, "waiting": 1}
+    counted = (await client.post("/runs/give-up", json={**wish, "dry_run": True})).json()
+    assert await ledger.runs.counts() == {"failed": 1, "waiting": 1}
+    given_up = await client.post("/runs/give-up", json={**wish, "until": counted["at"]})
+    assert (counted["runs"], given_up.json()["runs"]) == (1, 1)
+    assert await ledger.runs.counts() == {"failed": 2}
 
 
 async def test_a_handler_is_paused_and_resumed(client, ledger):

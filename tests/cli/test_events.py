@@ -116,6 +116,16 @@ def test_failed_runs_are_counted_and_start_again(run, filled):
     assert run("runs", "retry", "--handler", "log", "--since", "2h").out == "0 failed runs start again.\n"
 
 
+def test_waiting_runs_are_counted_and_given_up(run, filled):
+    assert run("runs", "give-up").code == 2, "not all there are, for want of a word"
+    assert run("events", "replay", filled[0], "--handler", "log").code == 0
+    assert run("runs", "give-up", "--handler", "log", "--dry-run").out == "1 waiting runs would fail.\n"
+    assert run("runs", "give-up", "--handler", "mail").out == "0 waiting runs fail.\n"
+    assert run("runs", "give-up", "--all").out == "1 waiting runs fail.\n"
+    [line] = run("runs", "list", "--json").out.splitlines()
+    assert (json.loads(line)["state"], json.loads(line)["error"]) == ("failed", "given up by hand")
+
+
 def test_old_events_are_counted_and_deleted(run, filled):
     counts = run("prune", "--older-than", "1h", "--dry-run").out.splitlines()
     assert counts[0].split() == ["0", "events", "would", "be", "deleted"]

@@ -14,9 +14,21 @@ from sqlalchemy import insert, select, update
 
 from receiver import meters
 from receiver.dashboard import events, overview, pages
+from receiver.dashboard import runs as runs_pages
 from receiver.dashboard.overview import acks
 from receiver.dashboard.refused import REASONS
-from receiver.store import NewJob, Refusal, RunFilter, Store, headers_of, headers_text, page, tables
+from receiver.store import (
+    Finished,
+    NewJob,
+    Refusal,
+    RunFilter,
+    Store,
+    headers_of,
+    headers_text,
+    page,
+    replay,
+    tables,
+)
 
 from .conftest import ORIGIN, opened, sign_in
 from .stored import SIGNED, arrival, fill
@@ -32,6 +44,7 @@ PAGES = (
     "/endpoints",
     "/handlers",
     "/runs/retry",
+    "/runs/give-up",
 )
 
 #: What a stranger may write wherever there is room for a text.
@@ -235,9 +248,46 @@ async def test_failed_runs_are_counted_before_they_all_run_again(shown, ledger, 
     assert "nothing to retry" in (await shown.get("/runs/retry?handler=download")).text
     assert "A time is written like" in (await shown.get("/runs/retry?since=x")).text
     assert (await ledger.runs.get(stored.run))["state"] == "failed"
-    assert "1 run starts again." in (await act("/runs/retry", handler="publish")).text
+    fields = {"handler": "publish", "count": "1", "at": str(time.time())}
+    assert "1 run starts again." in (await act("/runs/retry", **fields)).text
     assert (await ledger.runs.get(stored.run))["state"] == "waiting"
     assert (await act("/runs/retry", since="x")).status_code == 404
+    for wrong in ({}, {"count": "1"}, {"count": "1", "at": "nan"}, {"count": "x", "at": "1"}):
+        answer = await act("/runs/retry", **wrong)
+        assert (answer.status_code, "Count the runs first" in answer.text) == (404, True), wrong
+
+
+async def pressed(client, page):
+    """Press the button of the page's last form."""
+    form = page.text.rsplit("<form", 1)[1]
+    path = re.search(r'action="([^"]+)"', form)[1]
+    fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form))
+    return await client.post(path, data=fields, headers=ORIGIN, follow_redirects=True)
+
+
+@pytest.mark.parametrize("many", ["retry", "give-up"])
+async def test_many_runs_are_changed_in_pieces_each_button_asking_for_the_next(shown, ledger, monkeypatch, many):
+    monkeypatch.setattr(runs_pages, "PATIENCE", -1.0)
+    monkeypatch.setattr(replay, "STEP", 2)
+    await ledger.events.add([arrival(number, time.time()) for number in range(5)])
+    wanted = {"log": None}
+    turn = {"worker": "w", "lease": 30, "wanted": lambda _event: wanted}
+    made = await ledger.runs.turn(**turn, finished=[], free={"log": 5} if many == "retry" else {})
+    ended = [Finished(run=run, outcome="failed", finished_at=time.time(), error="x") for run in made.claimed]
+    await ledger.runs.turn(**turn, finished=ended, free={})
+    before, after = ("failed", "waiting") if many == "retry" else ("waiting", "failed")
+    assert f'href="/runs/{many}"' in (await shown.get(f"/runs?state={before}")).text
+    page = await shown.get(f"/runs/{many}")
+    assert f"<strong>5 {before} runs</strong>" in page.text
+    for done in (2, 4):
+        page = await pressed(shown, page)
+        assert "data-goes-on" in page.text
+        assert f"<strong>{done}</strong> of 5 runs so far" in page.text
+        assert await ledger.runs.counts() == {before: 5 - done, after: done}
+    page = await pressed(shown, page)
+    assert page.url.path == "/runs"
+    assert ("5 runs start again." if many == "retry" else "5 runs are given up.") in page.text
+    assert await ledger.runs.counts() == {after: 5}
 
 
 async def test_a_run_that_waits_for_its_next_attempt_starts_now(shown, ledger, act, tmp_path):
@@ -464,8 +514,10 @@ async def test_pages_and_buttons_work_on_each_engine(database_url, tmp_path):
         stored = await fill(store, tmp_path / "files", at=time.time(), text="<b>'\"")
         for path in (*pages_of(stored), "/events?text=f1", f"/files/{stored.output}"):
             assert (await client.get(path)).status_code == 200, path
-        for path in (f"/runs/{stored.run}/retry", f"/events/{stored.done}/replay", "/runs/retry", "/handlers/pause"):
-            answer = await client.post(path, data={"name": "publish"}, headers=ORIGIN)
+        many = ("/runs/retry", "/runs/give-up")
+        for path in (f"/runs/{stored.run}/retry", f"/events/{stored.done}/replay", *many, "/handlers/pause"):
+            said = {"name": "publish", "count": "1", "at": "1"}
+            answer = await client.post(path, data=said, headers=ORIGIN)
             assert answer.status_code == 303, path
         await client.post("/sign-out", headers=ORIGIN)
         assert (await client.get("/")).status_code == 303

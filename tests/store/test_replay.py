@@ -8,7 +8,7 @@ from receiver import handler
 from receiver.ids import first_id, new_id
 from receiver.registry import _MARK
 from receiver.replay import Replayed, replay
-from receiver.store import Filter, Finished, retention
+from receiver.store import Filter, Finished, RunFilter, retention
 from receiver.store import replay as steps
 
 
@@ -116,19 +116,54 @@ async def test_a_replay_without_patience_says_after_which_event_to_go_on(store, 
 async def test_a_run_that_fails_again_at_once_is_not_met_twice(store, arrival, clock, small_steps):
     await store.events.add([arrival(number) for number in range(5)])
     await handled(store, clock, outcome="failed")
-    first = await store.replays.retry_some(Filter())
+    first = await store.replays.retry_some(Filter(), patience=-1)
+    assert await store.runs.counts() == {"failed": 2, "waiting": 3}
     await handled(store, clock, outcome="failed")
-    second = await store.replays.retry_some(Filter(), after=first[-1])
-    assert (len(first), len(second), set(first) & set(second)) == (3, 2, set())
+    second = await store.replays.retry_some(Filter(), after=first.last)
+    assert (first.runs, second.runs, second.last) == (3, 2, None)
 
 
 async def test_failed_runs_are_counted_and_start_again_all_of_them(store, arrival, clock, small_steps):
     await store.events.add([arrival(number) for number in range(8)])
     await handled(store, clock, outcome="failed", names=("log", "mail"))
-    assert await store.replays.failed(Filter()) == 16
-    assert await store.replays.failed(Filter(job_id="job_1"), handler="log") == 1
-    assert await store.replays.retry_failed(Filter(), handler="log") == 8
+    assert (await store.replays.count("failed", Filter())).runs == 16
+    assert (await store.replays.count("failed", Filter(job_id="job_7"), handler="log")).runs == 1
+    assert (await store.replays.retry_some(Filter(job_id="job_7"), handler="log")).runs == 1
+    assert (await store.replays.retry_some(Filter(), handler="log")).runs == 7
     assert await store.runs.counts() == {"failed": 8, "waiting": 8}
+
+
+async def test_what_failed_after_it_was_counted_is_not_retried(store, arrival, clock):
+    await store.events.add([arrival(1)])
+    await handled(store, clock, outcome="failed")
+    clock.turn(10)
+    counted = await store.replays.count("failed", Filter())
+    clock.turn(10)
+    await store.events.add([arrival(2)])
+    await handled(store, clock, outcome="failed")
+    assert (counted.runs, (await store.replays.count("failed", Filter())).runs) == (1, 2)
+    assert (await store.replays.retry_some(Filter(), until=counted.at)).runs == 1
+    assert await store.runs.counts() == {"failed": 1, "waiting": 1}
+
+
+async def test_waiting_runs_are_counted_and_given_up_those_alone_that_were_counted(store, arrival, clock, small_steps):
+    await store.events.add([arrival(number) for number in range(8)])
+    wanted = {"log": None, "mail": None}
+    await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: wanted, free={"mail": 1})
+    assert await store.runs.counts() == {"running": 1, "waiting": 15}
+    clock.turn(10)
+    counted = await store.replays.count("waiting", Filter(), handler="log")
+    clock.turn(10)
+    await store.events.add([arrival(9)])
+    await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: wanted, free={})
+    assert (await store.replays.count("waiting", Filter(job_id="job_5"))).runs == 2
+    assert (await store.replays.give_up_some(Filter(job_id="job_5"), handler="mail")).runs == 1
+    first = await store.replays.give_up_some(Filter(), handler="log", until=counted.at, patience=-1)
+    rest = await store.replays.give_up_some(Filter(), handler="log", until=counted.at, after=first.last)
+    assert (counted.runs, first.runs, rest.runs, rest.last) == (8, 3, 5, None)
+    assert await store.runs.counts() == {"failed": 9, "running": 1, "waiting": 8}
+    [run] = (await store.runs.page(RunFilter(state="failed", handler="mail"))).rows
+    assert run["error"] == "given up by hand"
 
 
 @pytest.mark.parametrize("way", ["one", "failed", "replayed"])
@@ -142,7 +177,7 @@ async def test_a_run_that_starts_again_is_as_new_whichever_way(store, arrival, c
         case "one":
             assert await store.runs.retry(run["id"])
         case "failed":
-            assert await store.replays.retry_failed(Filter()) == 1
+            assert (await store.replays.retry_some(Filter())).runs == 1
         case "replayed":
             assert await store.replays.again([(added.event_id, "log", None)]) == 1
     [again] = await store.runs.recent()
@@ -163,7 +198,7 @@ def test_ids_sort_by_time_and_the_first_of_a_moment_is_the_smallest():
 
 def test_failed_runs_are_counted_without_a_look_at_events_unless_some_are_meant():
     def asked(filter):
-        return " ".join(map(str, steps._failed(filter, "log")))
+        return " ".join(map(str, (*steps._standing("failed", "log"), *steps._on(filter))))
 
     assert "events" not in asked(Filter())  # there may be very many, and the index has them all
     assert "events" in asked(Filter(source="videogen"))

@@ -22,12 +22,17 @@ class RunsQuery(Asked):
     limit: Limit = 50
 
 
-class RetryManyBody(Asked):
-    """Which failed runs to start again. `cursor` is `next` of the answer before."""
+class ManyRunsBody(Asked):
+    """Which runs to start again, or to give up. `cursor` is `next` of the answer before."""
 
     handler: Word | None = None
     events: EventsMeant = EventsMeant()
     dry_run: bool = Field(False, description="Only count.")
+    until: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="`at` of a count: leave alone what failed, or was made, since then.",
+    )
     cursor: RunCursor | None = None
 
 
@@ -66,8 +71,9 @@ class RunsAnswer(BaseModel):
     next: Next
 
 
-class RetryAnswer(BaseModel):
-    """How many failed runs start again, or would."""
+class ManyRunsAnswer(BaseModel):
+    """How many runs start again or are given up, or would; `at` says when they were counted."""
 
     runs: int
+    at: float | None
     next: Next

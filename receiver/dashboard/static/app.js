@@ -147,5 +147,8 @@
     draw();
   });
 
-  document.addEventListener("DOMContentLoaded", () => { sayTimes(); draw(); connect(); });
+  // Work on many is done in pieces: each answer asks for the next.
+  const goOn = () => document.querySelector("form[data-goes-on]")?.requestSubmit();
+
+  document.addEventListener("DOMContentLoaded", () => { sayTimes(); draw(); connect(); goOn(); });
 })();
