@@ -23,7 +23,7 @@ from .store import Alarm, Signs, Store
 
 log = structlog.get_logger(__name__)
 
-Watch = Literal["backlog", "failing", "silent", "refused", "clock", "expiring", "overdue"]
+Watch = Literal["backlog", "failing", "silent", "refused", "clock", "expiring", "overdue", "drift"]
 Key = tuple[str, str]
 
 #: Seconds between two judgements.
@@ -50,6 +50,7 @@ LIMITS: Mapping[str, float] = {
     "clock": 60,
     "expiring": 0,
     "overdue": 10,
+    "drift": 0,
 }
 
 
@@ -170,6 +171,10 @@ def measured(signs: Signs, rules: Rules, usual: Mapping[Key, float]) -> list[Mea
             f"{handler} has not captured the outputs of {_many(count, 'event')}, whose URLs expire",
         )
         for handler, count in signs.left.expiring.items()
+    ]
+    found += [
+        Measure("drift", source, count, f"{_many(count, 'endpoint')} at {source} drifted: {text}")
+        for source, (count, text) in signs.drifted.items()
     ]
     for source, skews in signs.skews.items():
         off = statistics.median(skews) if len(skews) >= DOUBTED else 0.0

@@ -167,6 +167,7 @@ async def endpoints_told(store: Store) -> list[dict[str, Any]]:
     return [
         {
             **{name: getattr(one, name) for name in ("id", "source", "description", "created_at")},
+            **{name: getattr(one, name) for name in ("compared_at", "drift", "drift_text", "drifted_at")},
             "url": redact(one.url),
             "events": list(one.events),
             "secret_last4": secrets.get((one.source, one.id)),

@@ -23,6 +23,7 @@ from .alarms import Rules, Watchman
 from .config import read
 from .context import Context
 from .dispatcher import Dispatcher, backoff
+from .endpoints import Inspector
 from .errors import AddressRefused, ConfigError, ProviderError, Unavailable
 from .events import Event, Output
 from .files import open_files
@@ -145,6 +146,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
                 "tally": lambda: _add_up(store),
                 "pruner": Pruner(store=store, files=open_files(settings.files), ages=ages).run,
                 "watchman": watchman.run,
+                "inspector": Inspector(store=store, sources=sources, settings=settings, http=http).run,
             }
             beside = [asyncio.create_task(keep_up(part, work)) for part, work in parts.items()]
             try:

@@ -24,7 +24,7 @@ def rules(text):
 
 def signs(**changes):
     left = Left(event_age=0, waiting={}, running=0, open_jobs={}, expiring={}, recovered={}, alarms=[])
-    given = {"now": T0, "left": left, "failing": {}, "refused": {}, "skews": {}, "heard": {}, "ages": {}}
+    given = {"now": T0, "left": left, "failing": {}, "refused": {}, "skews": {}, "heard": {}, "drifted": {}, "ages": {}}
     lefts = {name: changes.pop(name) for name in ("event_age", "waiting", "expiring") if name in changes}
     return Signs(**given | {"left": replace(left, **lefts)} | changes)
 
@@ -34,6 +34,12 @@ def raised(found, by=DEFAULT, usual=None):
 
 
 # What is an alarm
+
+
+def test_an_endpoint_that_its_provider_has_otherwise_is_an_alarm_that_says_how():
+    alarm = raised(signs(drifted={"videogen": (1, "ep_1 is gone")}))["drift"]
+    assert (alarm.about, alarm.value) == ("videogen", 1)
+    assert alarm.text == "1 endpoint at videogen drifted: ep_1 is gone"
 
 
 def test_nothing_is_wrong_where_nothing_happens():

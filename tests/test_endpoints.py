@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from receiver import vault
-from receiver.endpoints import LAST_DELIVERIES, OVERLAP, Change, Registrar
+from receiver.endpoints import LAST_DELIVERIES, OVERLAP, Change, Inspector, Registrar
+from receiver.endpoints.inspector import EVERY
 from receiver.errors import ConfigError, ProviderError, ReceiverError, Unavailable
 from receiver.settings import Provider, Settings
 from receiver.sources.videogen import VideoGen
@@ -427,6 +428,53 @@ async def test_drift_is_found_and_registering_again_mends_it(registrar, account,
     assert account.changed == ["POST"]
     await registrar.register(URL, EVENTS)
     assert [finding.drift for finding in await registrar.check() if finding.url == URL] == [None]
+
+
+async def test_a_worker_keeps_what_it_finds_with_its_age_until_it_is_mended(registrar, account, store, http, clock):
+    settings = Settings(secret_key=SecretStr(KEY), providers={"videogen": Provider(api_key=SecretStr("sk_1"))})
+    inspector = Inspector(store=store, sources={"videogen": VideoGen()}, settings=settings, http=http)
+
+    async def kept():
+        await inspector.look()
+        (row,) = await store.endpoints.live("videogen")
+        (alarm,) = (await store.alarms.signs(["videogen"], lookback=900)).drifted.values() or [None]
+        return row.drift, row.drifted_at, row.compared_at, alarm
+
+    await registrar.register(URL, EVENTS)
+    assert await kept() == (None, None, clock(), None)
+    wanted = account.endpoints["ep_1"]["events"]
+    account.endpoints["ep_1"]["events"] = EVENTS[:1]
+    began = clock()
+    drift, since, compared_at, alarm = await kept()
+    assert (drift, since, compared_at, alarm[0]) == ("events", began, began, 1)
+    clock.turn(3600)
+    assert (await kept())[:3] == ("events", began, began + 3600)
+    account.endpoints["ep_1"]["events"] = wanted
+    assert await kept() == (None, None, clock(), None)
+
+
+async def test_one_worker_compares_once_an_hour(store, clock):
+    assert await store.endpoints.mine(EVERY)
+    assert not await store.endpoints.mine(EVERY)
+    clock.turn(EVERY)
+    assert await store.endpoints.mine(EVERY)
+
+
+async def test_without_an_api_key_or_an_answer_what_is_known_stays(registrar, account, store, http):
+    await registrar.register(URL, EVENTS)
+    account.endpoints.clear()
+    await registrar.check()
+
+    def down(_request):
+        raise httpx.ConnectError("no route")
+
+    for key in (None, SecretStr("sk_1")):
+        settings = Settings(secret_key=SecretStr(KEY), providers={"videogen": Provider(api_key=key)})
+        async with httpx.AsyncClient(transport=httpx.MockTransport(down)) as nobody:
+            sources = {"videogen": VideoGen()}
+            await Inspector(store=store, sources=sources, settings=settings, http=nobody).look()
+        (row,) = await store.endpoints.live("videogen")
+        assert row.drift == "missing"
 
 
 async def test_a_secret_that_the_store_forgot_is_drift(registrar_with, account):

@@ -37,7 +37,7 @@ async def list_endpoints(link: Link, as_json: Json = False) -> None:
     """List the webhooks that this receiver registered, and when each source was last heard."""
     rows = (await link.get("/endpoints"))["endpoints"]
     empty = "None: register one with `register-webhook --url https://YOUR-HOST/webhooks/videogen`."
-    columns = ("id", "source", "url", "events", "created_at", "secret_last4", "heard_at")
+    columns = ("id", "source", "url", "events", "created_at", "secret_last4", "heard_at", "drift", "compared_at")
     if not as_json:
         rows = [row | {"events": len(row["events"])} for row in rows]
     show(rows, columns, as_json=as_json, empty=empty)

@@ -84,6 +84,7 @@ class Endpoints:
             endpoints=[
                 {
                     **{name: getattr(one, name) for name in ("id", "source", "url", "events", "created_at")},
+                    **{name: getattr(one, name) for name in ("compared_at", "drift_text", "drifted_at")},
                     "last4": last4.get((one.source, one.id)),
                 }
                 for one in endpoints

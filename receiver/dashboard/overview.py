@@ -164,6 +164,7 @@ _PLACES = {
     "clock": "/refused",
     "expiring": "/#expiring",
     "overdue": "/jobs?state=open",
+    "drift": "/endpoints",
 }
 
 

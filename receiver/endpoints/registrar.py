@@ -78,10 +78,12 @@ class Registrar:
         return report.registered(new, created=keep is None, old=[*old, *lost], remarks=remarks)
 
     async def check(self) -> list[Finding]:
-        """Return what is registered, one finding each, with its drift. Changes nothing."""
+        """Return what is registered, one finding each, with its drift; it is kept. Changes nothing at the provider."""
         there = await self._client.endpoints()
         ours = await self._ours()
         findings = [_compare(row, there, ours) for row in ours.endpoints.values()]
+        told = [(one.drift, one.text) for one in findings]
+        await self._store.compared(self._source.name, dict(zip(ours.endpoints, told, strict=True)))
         others = [found for found in there if found.id not in ours.endpoints and ours.at_our_url(found)]
         findings += [
             report.unknown_secret(found) if tagged(found) else report.foreign(found, configured=self._configured(found))

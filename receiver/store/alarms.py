@@ -53,6 +53,7 @@ class Signs:
     refused: dict[str, int]  # by source: deliveries that were refused lately, other than for their time
     skews: dict[str, list[float]]  # by source: of those refused for their time, seconds ahead of our clock
     heard: dict[str, tuple[float, float | None]]  # by source that is to call: its last delivery, the first job since
+    drifted: dict[str, tuple[int, str]]  # by source: endpoints that its provider has otherwise, and how one of them
     ages: dict[tuple[str, str], float]  # by source and tool: of the oldest job that its provider works on
 
 
@@ -88,6 +89,7 @@ class Alarms:
                 refused=refused,
                 skews=skews,
                 heard=await _heard(connection, sources),
+                drifted=await _drifted(connection),
                 ages=await _ages(connection, now),
             )
 
@@ -183,6 +185,12 @@ async def _heard(connection: AsyncConnection, sources: Collection[str]) -> dict[
         later = later.where(jobs.c.submitted_at > heard_at).order_by(jobs.c.id).limit(1)
         found[source] = heard_at, (await connection.execute(later)).scalar()
     return found
+
+
+async def _drifted(connection: AsyncConnection) -> dict[str, tuple[int, str]]:
+    query = select(endpoints.c.source, func.count(), func.min(endpoints.c.drift_text))
+    query = query.where(endpoints.c.deleted_at.is_(None), endpoints.c.drift.is_not(None)).group_by(endpoints.c.source)
+    return {source: (count, text) for source, count, text in await connection.execute(query)}
 
 
 async def _ages(connection: AsyncConnection, now: float) -> dict[tuple[str, str], float]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import case, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ids import new_id
@@ -13,6 +13,9 @@ from .tables import beats, endpoints, secrets
 
 #: How the part is called that beats when a source delivers; the source's name follows.
 HEARD = "heard:"
+
+#: Who compared last, among the beats.
+_PART = "inspector"
 
 #: Seconds for which a secret counts before its time: another machine may have stored it, by a clock that is ahead.
 EARLY = 300.0
@@ -29,6 +32,10 @@ class Endpoint:
     description: str | None
     created_at: float
     deleted_at: float | None = None
+    compared_at: float | None = None  #: when its provider last told how it has it
+    drift: str | None = None  #: in what it was not as it should be then
+    drift_text: str | None = None  #: the same for people
+    drifted_at: float | None = None  #: since when that was seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +83,26 @@ class Endpoints:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings()
             return [Endpoint(**{**row, "events": tuple(json.loads(row["events"]))}) for row in rows]
+
+    async def mine(self, every: float) -> bool:
+        """Whether it is time to compare, `every` so many seconds, and for us to do it: one process is told so."""
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            statement = self._insert(beats).values(part=_PART, seen_at=now)
+            mine = statement.on_conflict_do_update(
+                index_elements=["part"], set_={"seen_at": now}, where=beats.c.seen_at <= now - every
+            )
+            return (await connection.execute(mine)).rowcount == 1
+
+    async def compared(self, source: str, found: Mapping[str, tuple[str | None, str]]) -> None:
+        """Keep how the provider has each endpoint, by its id: the drift, None without, and what that is for people."""
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            for name, (drift, text) in sorted(found.items()):
+                since = None if drift is None else case((endpoints.c.drift == drift, endpoints.c.drifted_at), else_=now)
+                mine = (endpoints.c.source == source) & (endpoints.c.id == name)
+                values = {"drift": drift, "drift_text": text if drift else None, "drifted_at": since}
+                await connection.execute(update(endpoints).where(mine).values(compared_at=now, **values))
 
     async def heard(self, sources: Mapping[str, float]) -> None:
         """Note when the last trusted delivery of each source came, Unix seconds."""

@@ -342,6 +342,10 @@ endpoints = Table(
     Column("description", Text),
     Column("created_at", Double, nullable=False),
     Column("deleted_at", Double),
+    Column("compared_at", Double),  # when its provider last told how it has it
+    Column("drift", Text),  # in what it was not as it should be then
+    Column("drift_text", Text),  # the same for people
+    Column("drifted_at", Double),  # since when that was seen
 )
 
 #: Signing secrets, sealed. One that was replaced stays valid for a while.

@@ -82,6 +82,13 @@ async def test_an_endpoint_is_registered_checked_rotated_and_deleted_and_no_secr
         assert (finding["source"], finding["id"], finding["drift"]) == ("videogen", "ep_3", None)
         account.endpoints["ep_3"]["events"] = ["another"]
         assert (await post("/endpoints/check"))["findings"][0]["drift"] == "events"
+        [row] = (await client.get("/endpoints")).json()["endpoints"]
+        assert (row["drift"], row["drifted_at"], row["compared_at"] >= row["created_at"]) == (
+            "events",
+            row["compared_at"],
+            True,
+        )
+        assert "ep_3" in row["drift_text"]
         assert (await post("/endpoints/ep_3/rotate"))["id"] == "ep_4"
         refused = await client.post("/endpoints/ep_2/delete", json=source)
         assert (refused.status_code, "not registered by this receiver" in refused.text) == (409, True)

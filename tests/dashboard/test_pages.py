@@ -409,6 +409,12 @@ async def test_endpoints_are_compared_with_their_providers_on_demand(shown, ledg
     assert "wxyz" in page
     assert "sealed" not in page.partition("</nav>")[2].replace("straight into the store, sealed", "")
     assert "VIDEOGEN_API_KEY" in (await act("/endpoints/check")).text
+    assert "not compared yet" in page
+    [one] = await ledger.endpoints.live()
+    await ledger.endpoints.compared("videogen", {one.id: ("missing", "<b>it is gone</b>")})
+    page = (await shown.get("/endpoints")).text
+    assert "&lt;b&gt;it is gone&lt;/b&gt;, seen " in page
+    assert "drifted" in page
 
 
 def test_every_reason_for_a_refusal_is_told_in_words():

@@ -40,6 +40,10 @@ class EndpointRow(BaseModel):
     created_at: float
     secret_last4: str | None
     heard_at: float | None
+    compared_at: float | None = Field(description="When its provider last told how it has it.")
+    drift: Literal["missing", "events", "secret", "foreign"] | None = Field(description="As of then.")
+    drift_text: str | None
+    drifted_at: float | None = Field(description="Since when that was seen.")
 
 
 class EndpointsAnswer(BaseModel):

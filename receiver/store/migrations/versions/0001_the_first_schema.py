@@ -73,6 +73,10 @@ def upgrade() -> None:
         sa.Column("description", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("deleted_at", sa.Double(), nullable=True),
+        sa.Column("compared_at", sa.Double(), nullable=True),
+        sa.Column("drift", sa.Text(), nullable=True),
+        sa.Column("drift_text", sa.Text(), nullable=True),
+        sa.Column("drifted_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("source", "id"),
     )
     op.create_table(
