@@ -29,3 +29,8 @@ def new_id(prefix: str) -> str:
 def first_id(prefix: str, moment: float) -> str:
     """Return the smallest id of that moment, Unix seconds: ids made before are smaller, later ones are not."""
     return f"{prefix}_{max(0, int(moment * 1000)) << 80:032x}"
+
+
+def made_at(id: str) -> float:
+    """Return the moment at which an id was made, Unix seconds."""
+    return (int(id.rpartition("_")[2], 16) >> 80) / 1000

@@ -1,10 +1,11 @@
 """Ids: unique, and sorted by the time they were made."""
 
 import os
+import time
 import warnings
 
 from receiver import ids
-from receiver.ids import first_id, new_id
+from receiver.ids import first_id, made_at, new_id
 
 
 def test_an_id_is_its_prefix_and_32_hexadecimal_digits():
@@ -89,3 +90,8 @@ def test_threads_take_turns(monkeypatch):
     new_id("evt")
     before, after = turns
     assert before < after
+
+
+def test_an_id_tells_when_it_was_made():
+    assert made_at(first_id("evt", 1_790_000_000.25)) == 1_790_000_000.25
+    assert abs(made_at(new_id("run")) - time.time()) < 60

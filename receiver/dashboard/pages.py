@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from ..ids import made_at
 from ..recall import safe
 
 View = Callable[[Request], Awaitable[Response]]
@@ -78,6 +79,7 @@ class Pages:
         self._environment.globals |= {"menu": MENU, "asset": asset, "query": query, "shown": shown}
         self._environment.filters |= {
             "since": lambda moment: since(moment, clock()),
+            "made": made_at,
             "took": took,
             "number": number,
             "size": size,

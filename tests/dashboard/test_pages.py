@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import itertools
 import json
 import re
 import threading
@@ -263,6 +264,31 @@ async def pressed(client, page):
     path = re.search(r'action="([^"]+)"', form)[1]
     fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form))
     return await client.post(path, data=fields, headers=ORIGIN, follow_redirects=True)
+
+
+@pytest.mark.parametrize("path", ["/events?type=rare", "/jobs?tool=rare", "/runs?handler=rare", "/refused?source=rare"])
+async def test_a_listing_that_found_nothing_yet_says_how_far_it_looked_and_goes_on_by_itself(
+    shown, ledger, monkeypatch, path
+):
+    moments = itertools.count()
+    monkeypatch.setattr(page, "time", SimpleNamespace(monotonic=lambda: next(moments) * 10.0))
+    monkeypatch.setattr(page, "SLICE", 2)
+    await ledger.events.add([arrival(number, time.time(), fact=None) for number in range(5)])
+    await ledger.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {"log": None}, free={})
+    for number in range(5):
+        await ledger.jobs.add(NewJob(source="videogen", tool=f"T{number}", parameters={}))
+        about = {"source": "videogen", "reason": "wrong-signature", "status": 401, "size": 0}
+        refusal = Refusal(received_at=time.time(), headers="{}", body=b"", **about)
+        await ledger.events.add([], [refusal])
+    looks, answer = 1, await shown.get(path)
+    while "Nothing found yet" in answer.text:
+        assert "Looked back to <time" in answer.text
+        link = r'<section [^>]*id="found".*?<a href="([^"]+)" hx-get="([^"]+)" hx-trigger="load'
+        said = re.search(link, answer.text, re.DOTALL)
+        assert said[1] == said[2], "the same without JavaScript"
+        looks, answer = looks + 1, await shown.get(html.unescape(said[1]))
+    assert looks > 2
+    assert "is like this" in answer.text or "Nothing was refused" in answer.text
 
 
 @pytest.mark.parametrize("many", ["retry", "give-up"])
