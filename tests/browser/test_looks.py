@@ -56,6 +56,18 @@ def server(tmp_path_factory: pytest.TempPathFactory):
         yield server.ready()
 
 
+#: Links of the menu beside the screen, and columns that are left out where a row has not one line more instead.
+HIDDEN = """
+    [...document.querySelectorAll("header nav a")]
+        .filter((link) => link.getBoundingClientRect().right > innerWidth).map((link) => link.textContent)
+        .concat([...document.querySelectorAll("main tbody tr")]
+            .filter((row) => [...row.querySelectorAll("td.wide")]
+                .some((cell) => !cell.offsetParent && !["", "–"].includes(cell.textContent.trim())))
+            .filter((row) => ![...row.querySelectorAll(".narrow")].some((line) => line.offsetParent))
+            .map((row) => row.textContent.trim()))
+"""
+
+
 def pages(folder: Path) -> dict[str, str]:
     """Every page, by the name of its screenshot."""
     with sqlite3.connect(folder / "receiver.db") as connection:
@@ -102,6 +114,7 @@ def test_every_page_is_fit_for_everybody_in_this_look(server, visit, screenshot,
             if page.locator("button.live").count():
                 expect(page.get_by_role("button", name="Live")).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
+            assert page.evaluate(HIDDEN) == [], f"{name} does not show all of its menu, or of its columns"
             problems[name] = serious(page)
             screenshot(page, f"{name}-{look}")
     assert {name: found for name, found in problems.items() if found} == {}

@@ -2,9 +2,14 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
+
+import httpx
+
+from .conftest import PLAIN, until
 
 
 def test_the_demo_shows_all_providers_a_chain_and_a_lost_webhook(tmp_path):
@@ -36,3 +41,27 @@ def test_the_demo_shows_all_providers_a_chain_and_a_lost_webhook(tmp_path):
     assert "Webhooks that never came, and were asked for instead: 1 at videogen." in ended.stdout
     files = list((tmp_path / "demo" / "files").glob("**/*"))
     assert sorted(path.suffix for path in files if path.suffix != ".json") == [".mp4"] * 3 + [".wav"] * 4
+
+
+def test_the_demo_that_serves_on_shows_a_living_dashboard(tmp_path):
+    environment = os.environ | {"COLUMNS": "80", "PYTHONUNBUFFERED": "1"}
+    output = tmp_path / "output"
+    arguments = [sys.executable, "-m", "receiver", "demo", "--serve"]
+    with output.open("w") as said:
+        demo = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=said, stderr=said)
+    try:
+        told = until(
+            lambda: re.search(r"The dashboard: (\S+)\s+Sign in with (\S+)", output.read_text()), "served", patience=60
+        )
+        url, token = told.groups()
+        with httpx.Client(base_url=url, headers={"origin": url}, timeout=20, **PLAIN) as browser:
+            assert browser.post("/sign-in", data={"token": token}).status_code == 303
+            overview = browser.get("/").text
+            assert re.search(r'href="/events/evt_\w{32}">', overview), "what came stands there"
+            assert "generate-music" in browser.get("/jobs").text.replace("generate music", "generate-music")
+            with browser.stream("GET", "/live/events") as news:
+                # A job is submitted every few seconds, and nobody asks for anything here.
+                assert any(line.startswith("event: news") for line in news.iter_lines())
+    finally:
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(20) == 0, output.read_text()
