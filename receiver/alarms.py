@@ -240,7 +240,9 @@ class Watchman:
 
     async def look(self) -> Judged:
         """Judge once, and keep and tell what changed. Raises Unavailable."""
-        signs = await self._store.alarms.signs(self._sources, lookback=LOOKBACK)
+        expected = [name for name in self._sources if self._rules.names("silent", name)]
+        await self._store.alarms.expect(expected)
+        signs = await self._store.alarms.signs(self._sources, lookback=LOOKBACK, expected=expected)
         usual = {key: await self._usual(*key) for key in signs.ages}
         active = {(alarm.watch, alarm.about): alarm for alarm in await self._store.alarms.active()}
         judged = judge(measured(signs, self._rules, usual), self._rules, active, signs.now)

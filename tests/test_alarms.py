@@ -12,6 +12,7 @@ from receiver.alarms import CALM, EVERY, LIMITS, Measure, Rules, Watchman, body,
 from receiver.config import Config
 from receiver.errors import ConfigError, Unavailable
 from receiver.recall import event_of
+from receiver.sources.videogen import VideoGen
 from receiver.store import Alarm, Left, Signs
 
 T0 = 1793232000.0
@@ -244,6 +245,23 @@ async def test_it_is_told_once_when_it_begins_and_once_when_it_is_over(late, clo
     assert all(event.matches("alarm.*") and event.kind is None for event in told)
     assert [line["event"] for line in lines] == ["alarm_raised", "alarm_resolved"]
     assert len(woken) == 2
+
+
+async def test_a_source_that_a_rule_names_and_that_never_called_is_silent_from_when_it_was_first_expected(store, clock):
+    named = rules('[[alarms]]\nwatch = "silent"\nabout = "videogen"\nlimit = 3600\n')
+    watchman = Watchman(store=store, rules=named, sources={"videogen": VideoGen(), "mux": VideoGen()})
+    assert (await watchman.look()).raised == []
+    clock.turn(3600)
+    assert (await watchman.look()).raised == []
+    clock.turn(1)
+    [alarm] = (await watchman.look()).raised
+    assert (alarm.watch, alarm.about, alarm.text) == ("silent", "videogen", "videogen has not called for 60 min")
+    without = await store.alarms.signs(["videogen", "mux"], lookback=900)
+    assert without.heard == {}
+    await store.endpoints.heard({"videogen": clock()})
+    assert (await store.alarms.signs(["videogen"], lookback=900, expected=["videogen"])).heard == {
+        "videogen": (clock(), None)
+    }
 
 
 async def test_two_workers_that_judge_at_once_tell_it_once(late, clock):

@@ -122,7 +122,9 @@ class EventCalls:
         return [one for one in found if not names or one.name in names]
 
     async def _refused(self, said: Said) -> Any:
-        page = await self._store.events.others(**said.query.model_dump())
+        query = said.query.model_dump()
+        query["verdict"] = query["verdict"] or ("duplicate" if query["event_id"] else "refused")
+        page = await self._store.events.others(**query)
         return {"refused": redact(page.rows), "next": page.next}
 
     async def _show_refused(self, said: Said) -> Any:

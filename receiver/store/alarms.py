@@ -20,6 +20,9 @@ from .tables import alarms, attempts, beats, deliveries, endpoints, events, jobs
 #: How events about ourselves name their source.
 OURSELVES = "receiver"
 
+#: How the part is called that notes since when a source is expected to call; its name follows.
+_EXPECTED = "expected:"
+
 #: How the part beats that judges.
 _PART = "alarms"
 
@@ -75,8 +78,23 @@ class Alarms:
             due = (beats.c.part == _PART) & (beats.c.seen_at <= now - every)
             return (await connection.execute(update(beats).where(due).values(seen_at=now))).rowcount == 1
 
-    async def signs(self, sources: Collection[str], *, lookback: float) -> Signs:
-        """Return what alarms are judged by. What is counted is that of the last `lookback` seconds."""
+    async def expect(self, sources: Collection[str]) -> None:
+        """Note, once, since when it is expected that these sources call."""
+        parts = {_EXPECTED + source for source in sources}
+        async with self._database.read() as connection:
+            there = (await connection.execute(select(beats.c.part).where(beats.c.part.in_(parts)))).scalars().all()
+        if not parts.difference(there):
+            return
+        async with self._database.write() as connection:
+            now = await self._database.now(connection)
+            rows = [{"part": part, "seen_at": now} for part in sorted(parts)]
+            await connection.execute(self._insert(beats).on_conflict_do_nothing(), rows)
+
+    async def signs(self, sources: Collection[str], *, lookback: float, expected: Collection[str] = ()) -> Signs:
+        """Return what alarms are judged by. What is counted is that of the last `lookback` seconds.
+
+        Sources that are `expected` to call count from when that was noted, if they never did.
+        """
         left = await self._backlog.left()
         async with self._database.read() as connection:
             now = await self._database.now(connection)
@@ -88,7 +106,7 @@ class Alarms:
                 failing=await _failing(connection, since),
                 refused=refused,
                 skews=skews,
-                heard=await _heard(connection, sources),
+                heard=await _heard(connection, sources, expected),
                 drifted=await _drifted(connection),
                 ages=await _ages(connection, now),
             )
@@ -168,8 +186,10 @@ async def _refusals(
     return refused, skews
 
 
-async def _heard(connection: AsyncConnection, sources: Collection[str]) -> dict[str, tuple[float, float | None]]:
-    """Return the sources that are to call us: those with an endpoint, and those that called and never had one here."""
+async def _heard(
+    connection: AsyncConnection, sources: Collection[str], expected: Collection[str]
+) -> dict[str, tuple[float, float | None]]:
+    """Return the sources that are to call us: with an endpoint, expected, or that called and never had one here."""
     live = func.min(case((endpoints.c.deleted_at.is_(None), endpoints.c.created_at)))
     query = select(endpoints.c.source, live).group_by(endpoints.c.source)
     registered: dict[str, float | None] = dict(tuple(row) for row in await connection.execute(query))
@@ -177,6 +197,8 @@ async def _heard(connection: AsyncConnection, sources: Collection[str]) -> dict[
     last = {part.removeprefix(HEARD): at for part, at in await connection.execute(parts)}
     since = {source: at for source, at in registered.items() if at is not None}
     since |= {source: at for source, at in last.items() if source in sources and source not in registered}
+    noted = select(beats.c.part, beats.c.seen_at).where(beats.c.part.in_(_EXPECTED + source for source in expected))
+    since = {part.removeprefix(_EXPECTED): at for part, at in await connection.execute(noted)} | since
     found = {}
     for source, began_at in since.items():
         heard_at = max(began_at, last.get(source, 0.0))

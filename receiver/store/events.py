@@ -167,16 +167,23 @@ class Events:
         source: str | None = None,
         verdict: str | None = None,
         reason: str | None = None,
+        event_id: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
         patience: float = PATIENCE,
     ) -> Page[dict[str, Any]]:
         """Return the newest deliveries that made no event, without headers and body: refused ones and duplicates."""
-        asked = ((deliveries.c.source, source), (deliveries.c.verdict, verdict), (deliveries.c.reason, reason))
+        asked = (
+            (deliveries.c.source, source),
+            (deliveries.c.verdict, verdict),
+            (deliveries.c.reason, reason),
+            (deliveries.c.event_id, event_id),
+        )
         looking = Looking(
             query=select(*(column for column in deliveries.c if column.name not in ("headers", "body"))),
             id=deliveries.c.id,
             narrow=[column == storable(value) for column, value in asked if value is not None],
+            exact=event_id is not None,
         )
         async with self._database.read() as connection:
             return await looking.page(connection, before=cursor, limit=limit, patience=patience)

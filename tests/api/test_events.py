@@ -211,7 +211,9 @@ async def test_refused_deliveries_say_why_and_duplicates_are_apart(client, ledge
     await ledger.events.add([arrival()])
     [refused] = (await client.get("/refused")).json()["refused"]
     assert refused["reason"] == "wrong-signature"
-    assert len((await client.get("/refused?verdict=duplicate")).json()["refused"]) == 1
+    [copy] = (await client.get("/refused?verdict=duplicate")).json()["refused"]
+    assert (await client.get(f"/refused?event_id={copy['event_id']}")).json() == {"refused": [copy], "next": None}
+    assert (await client.get("/refused?event_id=evt_0")).json()["refused"] == []
     answer = await client.get(f"/refused/{refused['id']}")
     assert answer.json()["headers"] == {"a": "b", "webhook-signature": "[hidden]"}
     assert "hunter2" not in answer.text

@@ -12,7 +12,11 @@ RefusedCursor = Annotated[str, Field(pattern="^dlv_[0-9a-f]{32}$", description=A
 class RefusedQuery(Asked):
     """A page of deliveries that made no event."""
 
-    verdict: Literal["refused", "duplicate"] = "refused"
+    verdict: Annotated[
+        Literal["refused", "duplicate"] | None,
+        Field(description="If it is not said: `refused`, or of an event `duplicate`."),
+    ] = None
+    event_id: Annotated[Word | None, Field(description="The event they are copies of.")] = None
     source: Word | None = None
     reason: Word | None = None
     cursor: RefusedCursor | None = None
