@@ -226,8 +226,9 @@ class Watchman:
         self._sources = sources
         self._told = told
 
-    async def run(self) -> None:
-        """Judge for good. Whatever goes wrong here keeps no handler from running."""
+    async def run(self, *, after: float = 0.0) -> None:
+        """Judge for good, first `after` so many seconds. Whatever goes wrong here keeps no handler from running."""
+        await asyncio.sleep(after)
         while True:
             try:
                 if await self._store.alarms.mine(EVERY):

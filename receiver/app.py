@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from . import meters
 from .access import Tries
-from .alarms import Rules, Watchman
+from .alarms import EVERY, Rules, Watchman
 from .api import PREFIX, Api, gallery_of
 from .callback import Callbacks
 from .config import read
@@ -188,7 +188,8 @@ class Door:
             log.error("alarms_not_judged", error=str(error))  # no reason to take no deliveries
             return
         watchman = Watchman(store=self._store, rules=rules, sources=self._found, told=self._wake)
-        self._start("watchman", watchman.run())
+        # What gathered while nobody was here is handled first, if somebody is there to do it.
+        self._start("watchman", watchman.run(after=EVERY / 2))
 
     async def _beat(self) -> None:
         """Note that we are here, for good. What webhooks told while nobody was here is asked for soon."""

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+import receiver.app
 from receiver import signatures
 from receiver.app import Door
 from receiver.errors import Unavailable
@@ -373,7 +374,8 @@ async def test_behind_a_proxy_a_refusal_tells_who_sent_it(sqlite_url, clock):
         assert refused["sender"] == "198.51.100.7"
 
 
-async def test_without_any_worker_the_door_raises_the_alarm(settings, clock):
+async def test_without_any_worker_the_door_raises_the_alarm(settings, clock, monkeypatch):
+    monkeypatch.setattr(receiver.app, "EVERY", 0)
     store = Store(settings.database_url)
     await store.migrate()
     values = {"source": "videogen", "type": "odd", "road": "webhook", "message_id": "m", "headers": "", "body": b"{}"}
