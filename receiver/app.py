@@ -149,7 +149,6 @@ class Door:
         Raises ConfigError or Unavailable if the store or its secrets cannot be used.
         """
         self._failed = failed
-        self._opened_at = self._clock()
         try:
             if self._store.database.is_sqlite:
                 await self._store.migrate()

@@ -73,8 +73,8 @@ class Inbox:
         self._proxies = proxies or Proxies()
         self._tracing = tracing
         self._secret_headers = SECRET_HEADERS | _fixed(sources.values())
-        # Who floods one name must not use up the rows of another.
         self._reading = 0  # bytes of bodies of which more is to come
+        # Who floods one name must not use up the rows of another.
         self._samplers = {name: Sampler() for name in sources}
         self._elsewhere = Sampler()
         self.clock_watch = ClockWatch()

@@ -122,10 +122,7 @@ class Writer:
         try:
             added = await self._store.events.add([arrival for arrival, _ in batch], refusals)
         except Unavailable as error:
-            log.error("store_unavailable", error=str(error), deliveries=len(batch))
-            self._unavailable = True
-            _answer_all(batch, error)
-            self._refusals = (refusals + self._refusals)[: self._queue]
+            self._put_off(error, batch, refusals)
         except Exception:
             # One row that the database will not take must not cost its neighbours their answer.
             log.exception("commit_failed", deliveries=len(batch), refusals=len(refusals))
@@ -150,12 +147,16 @@ class Writer:
                 await self._commit_alone(arrival, future)
             await self._store.events.add([], refusals)
         except Unavailable as error:
-            log.error("store_unavailable", error=str(error), deliveries=len(batch))
-            self._unavailable = True
-            _answer_all(batch, error)
-            self._refusals = (refusals + self._refusals)[: self._queue]
+            self._put_off(error, batch, refusals)
         except Exception:
             log.exception("refusals_not_kept", refusals=len(refusals))
+
+    def _put_off(self, error: Unavailable, batch: list[_Waiting], refusals: list[Refusal]) -> None:
+        """Have the senders come again, and keep the refusals for one of the next commits."""
+        log.error("store_unavailable", error=str(error), deliveries=len(batch))
+        self._unavailable = True
+        _answer_all(batch, error)
+        self._refusals = (refusals + self._refusals)[: self._queue]
 
     async def _commit_alone(self, arrival: Arrival, future: asyncio.Future[Added]) -> None:
         try:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import first_id
 from .backlog import Backlog, Left
+from .beats import our_turn
 from .database import Database
 from .endpoints import HEARD
 from .events import Arrival, event_row
@@ -70,13 +71,7 @@ class Alarms:
 
     async def mine(self, every: float) -> bool:
         """Whether it is time to judge, `every` so many seconds, and for us to do it: one process is told so."""
-        async with self._database.write() as connection:
-            now = await self._database.now(connection)
-            first = self._insert(beats).values(part=_PART, seen_at=now).on_conflict_do_nothing()
-            if (await connection.execute(first)).rowcount == 1:
-                return True
-            due = (beats.c.part == _PART) & (beats.c.seen_at <= now - every)
-            return (await connection.execute(update(beats).where(due).values(seen_at=now))).rowcount == 1
+        return await our_turn(self._database, _PART, every)
 
     async def expect(self, sources: Collection[str]) -> None:
         """Note, once, since when it is expected that these sources call."""

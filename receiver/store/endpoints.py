@@ -8,6 +8,7 @@ from sqlalchemy import case, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ids import new_id
+from .beats import our_turn
 from .database import Database
 from .tables import beats, endpoints, secrets
 
@@ -86,13 +87,7 @@ class Endpoints:
 
     async def mine(self, every: float) -> bool:
         """Whether it is time to compare, `every` so many seconds, and for us to do it: one process is told so."""
-        async with self._database.write() as connection:
-            now = await self._database.now(connection)
-            statement = self._insert(beats).values(part=_PART, seen_at=now)
-            mine = statement.on_conflict_do_update(
-                index_elements=["part"], set_={"seen_at": now}, where=beats.c.seen_at <= now - every
-            )
-            return (await connection.execute(mine)).rowcount == 1
+        return await our_turn(self._database, _PART, every)
 
     async def compared(self, source: str, found: Mapping[str, tuple[str | None, str]]) -> None:
         """Keep how the provider has each endpoint, by its id: the drift, None without, and what that is for people."""

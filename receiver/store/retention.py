@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, RowMapping, Table, and_, delete, exists, f
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ids import first_id
+from .beats import our_turn
 from .database import Database
 from .tables import attempts, beats, deliveries, events, jobs, outputs, runs, secrets
 
@@ -102,13 +103,7 @@ class Retention:
 
     async def turn(self, every: float) -> bool:
         """Return whether nobody has pruned for so many seconds; if so, it is our turn, and nobody else's."""
-        async with self._database.write() as connection:
-            now = await self._database.now(connection)
-            statement = self._insert(beats).values(part=_PART, seen_at=now)
-            mine = statement.on_conflict_do_update(
-                index_elements=["part"], set_={"seen_at": now}, where=beats.c.seen_at <= now - every
-            )
-            return (await connection.execute(mine)).rowcount == 1
+        return await our_turn(self._database, _PART, every)
 
     async def _found(self, kind: Kind, before: float, last: str) -> AsyncIterator[list[object]]:
         """Yield the ids of what is old, after `last`, oldest first, in steps. What must stay is looked at once."""
