@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, RowMapping, Table, and_, delete, exists, func, not_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ids import first_id
 from .beats import our_turn
@@ -54,7 +53,6 @@ class Retention:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
 
     async def old(self, before: Mapping[str, float]) -> dict[str, int]:
         """Return by kind how much `prune` would delete."""
