@@ -14,7 +14,7 @@ from starlette.responses import Response
 from .. import meters
 from ..store import Alarm, Count, Filter, Store
 from .live import News, Watched
-from .pages import Pages, Views, number, took
+from .pages import Pages, Views, number, query, took
 
 #: Seconds after which work that is due and not begun is worth a look.
 LATE = 60.0
@@ -184,7 +184,7 @@ def _late(age: float) -> list[Concern]:
 def _handlers(handlers: Sequence[dict[str, Any]]) -> list[Concern]:
     found = []
     for one in handlers:
-        name, path = one["name"], f"/runs?handler={one['name']}"
+        name = one["name"]
         if one["waiting"] and not one["there"]:
             text = f"{number(one['waiting'])} runs wait for {name}, which no worker has."
             found.append(Concern(kind="bad", text=text, path="/handlers"))
@@ -194,7 +194,7 @@ def _handlers(handlers: Sequence[dict[str, Any]]) -> list[Concern]:
         if lately := one["failed_lately"]:
             text = f"{number(lately)} {'run' if lately == 1 else 'runs'} of {name} failed in the last 24 h"
             text += f", {number(one['failed'])} in all." if one["failed"] > lately else "."
-            found.append(Concern(kind="warn", text=text, path=f"{path}&state=failed"))
+            found.append(Concern(kind="warn", text=text, path="/runs" + query({"handler": name, "state": "failed"})))
     return found
 
 

@@ -270,7 +270,7 @@ def event_row(arrival: Arrival) -> Row:
         arrival.expires_at,
         arrival.message_id,
         storable(arrival.fact),
-        arrival.reason,
+        storable(arrival.reason),
         arrival.trace,
         arrival.headers,
         arrival.body,
