@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .. import meters
-from ..store import Alarm, Count, Filter, Store
+from ..store import Alarm, Count, Filter, Store, reached
 from .live import News, Watched
 from .pages import Pages, Views, number, took
 
@@ -70,10 +71,9 @@ class Overview:
         counts = await self._store.tally.over(since=self._clock() - seconds, step=step)
         now = await self._now()
         latest = (await self._store.events.page(Filter(), limit=LATEST)).rows
-        acked = meters.PAST_ACKS.over(step)
         times = {
             f"{what}, {share} %": _reached(find, share)
-            for what, find in (("Acknowledgements", lambda count: acked.get(count.at, {})), ("Handlers", _times))
+            for what, find in (("Acknowledgements", _acks), ("Handlers", _times))
             for share in SHARES
         }
         return self._pages.answer(
@@ -85,6 +85,7 @@ class Overview:
             flow=_series(counts, {"Events": _events, "Copies": _copies, "Refused": _refused}),
             work=_series(counts, {"Done": _ended("done"), "To be tried again": _ended("retry"), "Failed": _failed}),
             times=_series(counts, times),
+            acks=acks(counts),
             slow_acks=times["Acknowledgements, 95 %"],
             slow_handlers=times["Handlers, 95 %"],
             counts=[count for count in reversed(counts) if _events(count) or _refused(count) or count.attempts],
@@ -120,7 +121,6 @@ class Overview:
             "concerns": sorted(concerns, key=lambda concern: concern.kind),
             "handlers": handlers,
             "expiring": expiring,
-            "acks": acks(meters.ACKS),
             "hour": {
                 "events": sum(_events(count) for count in hour),
                 "refused": sum(_refused(count) for count in hour),
@@ -138,21 +138,12 @@ class Overview:
         return [[News(id="now", mark=mark, render=lambda: self._pages.render("now.html", **now))] for _ in watched]
 
 
-def acks(spread: meters.Spread) -> dict[str, float] | None:
-    """Return up to how many seconds half, 95 % and 99 % of the deliveries took; None before the first one."""
-    times = spread.total()
-    found = {f"p{share}": upto for share in (50, 95, 99) if (upto := _upto(times, share)) is not None}
-    return found or None
-
-
-def _upto(times: Mapping[float, int], share: float) -> float | None:
-    """Return up to how many seconds so many percent took, None of none."""
-    enough, reached = sum(times.values()) * share / 100, 0
-    for bound in sorted(times):
-        reached += times[bound]
-        if reached and reached >= enough:
-            return bound
-    return None
+def acks(counts: Sequence[Count]) -> dict[str, float] | None:
+    """Return up to how many seconds half, 95 % and 99 % of all acknowledgements took; None of none."""
+    times: Counter[float] = Counter()
+    for count in counts:
+        times.update(count.acks)
+    return {f"p{share}": upto for share in (50, 95, 99) if (upto := reached(times, share)) is not None} or None
 
 
 #: Where to look when what an alarm watches needs it.
@@ -225,11 +216,15 @@ def _series(counts: Sequence[Count], lines: Mapping[str, Callable[[Count], float
 
 
 def _reached(find: Callable[[Count], Mapping[float, int]], share: float) -> Callable[[Count], float | None]:
-    def reached(count: Count) -> float | None:
-        found = _upto(find(count), share)
+    def find_one(count: Count) -> float | None:
+        found = reached(find(count), share)
         return meters.ACKS.bounds[-1] if found == math.inf else found  # as far as a chart goes
 
-    return reached
+    return find_one
+
+
+def _acks(count: Count) -> Mapping[float, int]:
+    return count.acks
 
 
 def _times(count: Count) -> Mapping[float, int]:
