@@ -323,7 +323,7 @@ counts = Table(
     Column("step", Integer, primary_key=True),  # seconds of the span
     Column("at", BigInteger, primary_key=True),  # when it began
     Column("what", Text, primary_key=True),  # events, duplicates, refused, acks, or how attempts ended
-    Column("handler", Text, primary_key=True),  # whose attempts; else empty
+    Column("about", Text, primary_key=True),  # whose attempts, or why they were refused; else empty
     Column("upto", Double, primary_key=True),  # attempts and acks that took up to so many seconds; else 0
     Column("number", BigInteger, nullable=False),
 )

@@ -28,6 +28,7 @@ from receiver.store import (
     page,
     replay,
     tables,
+    tally,
 )
 
 from .conftest import ORIGIN, opened, sign_in
@@ -401,7 +402,7 @@ async def test_the_overview_shows_over_time_how_long_it_takes(shown, ledger, tmp
     await fill(ledger, tmp_path / "files", at=time.time())
     async with ledger.database.write() as connection:  # as a worker will have done by then
         minute = int(time.time() // 60 * 60)
-        row = {"step": 60, "at": minute, "what": "done", "handler": "download", "upto": 0.2, "number": 3}
+        row = {"step": 60, "at": minute, "what": "done", "about": "download", "upto": 0.2, "number": 3}
         await connection.execute(insert(tables.counts), [row])
         await connection.execute(insert(tables.beats), [{"part": "tally", "seen_at": minute + 60}])
     text = html.unescape((await shown.get("/?span=1h")).text)
@@ -409,8 +410,37 @@ async def test_the_overview_shows_over_time_how_long_it_takes(shown, ledger, tmp
     assert told["names"] == ["Acknowledgements, 50 %", "Acknowledgements, 95 %", "Handlers, 50 %", "Handlers, 95 %"]
     assert [[one for one in line if one is not None] for line in told["series"]] == [[0.1], [10], [0.2], [0.2]]
     assert "≤ 200 ms" in text
-    [row] = re.findall(r"<strong>Acknowledgement</strong>.*</tr>", text)
+    [row] = re.findall(r"<strong>Acknowledgement</strong>.*?</tr>", text)
     assert re.findall(r'"right">(.*?)</td>', row) == ["≤ 100 ms", "> 10 s", "> 10 s"]
+
+
+async def test_the_overview_shows_which_reason_for_refusals_grew(shown, ledger):
+    now = time.time()
+    rows = [(0, "wrong-signature", 7), (0, "<b>new</b>", 2), (4000, "wrong-signature", 3), (4000, "not-json", 5)]
+    counts = [
+        {"step": 60, "at": (now - ago) // 60 * 60, "what": "refused", "about": why, "upto": 0, "number": number}
+        for ago, why, number in rows
+    ]
+    async with ledger.database.write() as connection:
+        await connection.execute(insert(tables.counts), counts)
+        await connection.execute(insert(tables.beats), [{"part": "tally", "seen_at": now // 60 * 60 + 60}])
+    page = (await shown.get("/?span=1h")).text
+    assert "<b>new" not in page
+    told = html.unescape(page)
+    section = told[told.index('id="refusals"') :].partition("</section>")[0]
+    found = re.findall(r'mono">(.*?)</span></td><td class="right">(.*?)</td><td class="right">(.*?)</td>', section)
+    assert found == [("wrong-signature", "7", "3"), ("<b>new</b>", "2", "0"), ("not-json", "0", "5")]
+    series = json.loads(re.search(r'data-series="({.*?})"', section)[1])
+    assert series["names"] == ["wrong-signature", "<b>new</b>", "not-json"]
+    assert [sum(line) for line in series["series"]] == [7, 2, 0]
+
+
+async def test_the_overview_says_when_it_cannot_know_what_was_refused_before(shown, ledger, tmp_path, monkeypatch):
+    await fill(ledger, tmp_path / "files", at=time.time())
+    monkeypatch.setattr(tally, "AT_ONCE", 61)
+    monkeypatch.setattr(tally, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    section = (await shown.get("/?span=1h")).text.partition('id="refusals"')[2]
+    assert '<td class="right">1</td><td class="right">–</td>' in section
 
 
 async def test_an_alarm_that_is_on_stands_first_and_leads_to_where_to_look(shown, ledger, tmp_path):

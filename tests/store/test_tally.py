@@ -18,9 +18,9 @@ from receiver.store.tally import KEPT, LONG, MINUTE, SETTLED
 def refuse(store, clock):
     """Keep a refusal of now, or of some seconds ago."""
 
-    async def keep(ago=0, unlisted=0):
+    async def keep(ago=0, unlisted=0, reason="y"):
         values = {"status": 401, "headers": "", "body": b"", "size": 0, "unlisted": unlisted}
-        await store.events.add([], [Refusal(source="x", reason="y", received_at=clock() - ago, **values)])
+        await store.events.add([], [Refusal(source="x", reason=reason, received_at=clock() - ago, **values)])
 
     return keep
 
@@ -43,7 +43,7 @@ def happen(store, arrival, clock, refuse, handle):
 
 def happened(at, **changes):
     outcomes = {"log": {"done": 1}, "mail": {"failed": 1}}
-    return Count(**{"at": at, "events": 1, "duplicates": 1, "refused": 5, "attempts": outcomes} | changes)
+    return Count(**{"at": at, "events": 1, "duplicates": 1, "refusals": {"y": 5}, "attempts": outcomes} | changes)
 
 
 async def add_up(store):
@@ -70,6 +70,23 @@ async def test_what_is_added_up_is_told_as_before_and_stays_when_it_is_deleted(s
             await connection.execute(delete(table))
     found = await store.tally.over(since=then, step=60)
     assert found == [happened(then, times={2.0: 1}), Count(at=then + 60), Count(at=then + 120)]
+
+
+async def test_refusals_are_told_by_reason_added_up_or_not(store, clock, refuse, arrival):
+    then = clock() // 60 * 60
+    for reason, unlisted in (("stale", 0), ("stale", 3), ("unsigned", 0)):
+        await refuse(reason=reason, unlisted=unlisted)
+    await store.events.add([arrival(1)])
+    await store.events.add([arrival(1)])
+    expected = ({"stale": 5, "unsigned": 1}, 6, 1)
+    clock.turn(60)
+    [one, _] = await store.tally.over(since=then, step=60)
+    assert (one.refusals, one.refused, one.duplicates) == expected
+    clock.turn(LONG + SETTLED)
+    await add_up(store)
+    for step in (MINUTE, LONG):
+        one = (await store.tally.over(since=then, step=step))[0]
+        assert (one.refusals, one.refused, one.duplicates) == expected
 
 
 async def test_nothing_is_added_up_twice_nor_before_it_is_over(store, clock, refuse, monkeypatch):
@@ -112,7 +129,7 @@ async def test_minutes_are_kept_for_days_and_long_spans_for_weeks(store, clock, 
     clock.turn(LONG + SETTLED)
     end = begin + LONG
     rows = [
-        {"step": step, "at": at, "what": "refused", "handler": "", "upto": 0.0, "number": 1}
+        {"step": step, "at": at, "what": "refused", "about": "why", "upto": 0.0, "number": 1}
         for step, age in ((LONG, KEPT[LONG]), (MINUTE, KEPT[MINUTE]))
         for at in (end - age - LONG, end - age)
     ]
