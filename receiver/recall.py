@@ -202,7 +202,7 @@ async def stats_told(store: Store, *, since: float, step: float) -> dict[str, An
         "heard": await store.endpoints.last_heard(),
         "counts": [
             {
-                **{name: getattr(count, name) for name in ("at", "events", "duplicates", "refused")},
+                **{name: getattr(count, name) for name in ("at", "events", "duplicates", "refused", "refusals")},
                 **{outcome: count.ended(outcome) for outcome in ("done", "retry", "failed", "lost")},
             }
             for count in await store.tally.over(since=since, step=step)

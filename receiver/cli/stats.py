@@ -1,6 +1,7 @@
 """The command that tells how it goes."""
 
 import json
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import typer
@@ -21,12 +22,19 @@ async def stats(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    for name, value in _left(found).items():
+    for name, value in {**_left(found), "refused": _refused(found)}.items():
         tell((f"{name:<16}", "bold"), value)
     console.print()
     columns = ("at", "events", "duplicates", "refused", "done", "retry", "failed", "lost")
     rows = [{**row, "at": moment(row["at"])} for row in found["counts"]]
     show(rows, columns, as_json=False, empty="Nothing was counted.")
+
+
+def _refused(found: dict[str, Any]) -> str:
+    reasons: Counter[str] = Counter()
+    for count in found["counts"]:
+        reasons.update(count["refusals"])
+    return ", ".join(f"{reason} {number}" for reason, number in reasons.most_common()) or "none"
 
 
 def _left(found: dict[str, Any]) -> dict[str, str]:

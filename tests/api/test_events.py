@@ -211,6 +211,8 @@ async def test_refused_deliveries_say_why_and_duplicates_are_apart(client, ledge
     await ledger.events.add([arrival()])
     [refused] = (await client.get("/refused")).json()["refused"]
     assert refused["reason"] == "wrong-signature"
+    counts = (await client.get("/stats?spans=2")).json()["counts"]
+    assert [count["refusals"] for count in counts if count["refused"]] == [{"wrong-signature": 1}]
     [copy] = (await client.get("/refused?verdict=duplicate")).json()["refused"]
     assert (await client.get(f"/refused?event_id={copy['event_id']}")).json() == {"refused": [copy], "next": None}
     assert (await client.get("/refused?event_id=evt_0")).json()["refused"] == []

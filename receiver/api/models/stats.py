@@ -21,6 +21,9 @@ class CountRow(BaseModel):
     events: int
     duplicates: int
     refused: int
+    refusals: dict[str, int] = Field(
+        description="Those that were refused, by reason; in a flood by the reason of the ones that got a row."
+    )
     done: int
     retry: int
     failed: int
