@@ -159,7 +159,7 @@ def _print(job: dict[str, Any], *, as_json: bool) -> None:
         return
     for name, value in job.items():
         if value not in (None, {}, [], 0) and name != "outputs":
-            told = f"{moment(value)} UTC" if name.endswith("_at") else _text(value)
+            told = f"{moment(value)} UTC" if name.endswith("_at") else _text(name, value)
             tell((f"{name:<13}", "bold"), told)
     for output in job["outputs"]:
         # Whoever needs the whole URL takes --json: a terminal's history is no place for signatures.
@@ -167,7 +167,11 @@ def _print(job: dict[str, Any], *, as_json: bool) -> None:
         tell((f"{'output':<13}", "bold"), told)
 
 
-def _text(value: object) -> str:
+def _text(name: str, value: object) -> str:
+    if name == "usual":
+        return f"{value:g} s"
+    if value is True:
+        return "yes"
     if isinstance(value, dict) and set(value) == {"message", "code", "reference"}:
         return " ".join(str(part) for part in value.values() if part)
     return json.dumps(value) if isinstance(value, dict) else str(value)

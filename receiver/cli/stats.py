@@ -30,6 +30,15 @@ async def stats(
     show(rows, columns, as_json=False, empty="Nothing was counted.")
 
 
+def _took(seconds: dict[str, float | None] | None) -> str:
+    if seconds is None:
+        return "none"
+    return ", ".join(
+        f"{share.removeprefix('p')} % in {'over 10' if upto is None else f'{upto:g}'} s"
+        for share, upto in seconds.items()
+    )
+
+
 def _refused(found: dict[str, Any]) -> str:
     reasons: Counter[str] = Counter()
     for count in found["counts"]:
@@ -46,5 +55,7 @@ def _left(found: dict[str, Any]) -> dict[str, str]:
         "running runs": str(found["running"]),
         "open jobs": ", ".join(jobs) or "none",
         "recovered": ", ".join(f"{source} {number}" for source, number in found["recovered"].items()) or "none",
+        "acks": _took(found["ack_seconds"]),
+        "attempts": _took(found["attempt_seconds"]),
         "last heard": ", ".join(f"{source} {moment(at)} UTC" for source, at in found["heard"].items()) or "never",
     }

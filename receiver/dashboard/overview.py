@@ -5,20 +5,19 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from .. import meters
-from ..store import Alarm, Count, Filter, Store, reached
+from ..recall import seconds_told
+from ..store import Alarm, Count, Filter, Store, reached, total
 from .live import News, Watched
 from .pages import Pages, Views, number, query, took
 from .refused import REASONS
-
-T = TypeVar("T")
 
 #: Seconds after which work that is due and not begun is worth a look.
 LATE = 60.0
@@ -98,7 +97,7 @@ class Overview:
             refusals=refusals,
             reasons=REASONS,
             refused=_series(counts, {one["reason"]: _refused_for(one["reason"]) for one in refusals[:DRAWN]}),
-            acks=acks(counts),
+            acks=seconds_told(total(count.acks for count in counts)),
             slow_acks=times["Acknowledgements, 95 %"],
             slow_handlers=times["Handlers, 95 %"],
             counts=[count for count in reversed(counts) if _events(count) or _refused(count) or count.attempts],
@@ -151,15 +150,9 @@ class Overview:
         return [[News(id="now", mark=mark, render=lambda: self._pages.render("now.html", **now))] for _ in watched]
 
 
-def acks(counts: Sequence[Count]) -> dict[str, float] | None:
-    """Return up to how many seconds half, 95 % and 99 % of all acknowledgements took; None of none."""
-    times = _sum(count.acks for count in counts)
-    return {f"p{share}": upto for share in (50, 95, 99) if (upto := reached(times, share)) is not None} or None
-
-
 def _by_reason(counts: Sequence[Count], before: Sequence[Count] | None) -> list[dict[str, Any]]:
     """Return for each reason how many deliveries were refused in the time shown and before it, the most first."""
-    now, then = (_sum(count.refusals for count in some) for some in (counts, before or ()))
+    now, then = (Counter(total(count.refusals for count in some)) for some in (counts, before or ()))
     reasons = sorted({*now, *then}, key=lambda reason: (-now[reason], -then[reason], reason))
     return [{"reason": one, "now": now[one], "before": then[one] if before is not None else None} for one in reasons]
 
@@ -220,13 +213,6 @@ def _expiring(expiring: Sequence[dict[str, Any]]) -> list[Concern]:
         return []
     text = f"Outputs of {len(expiring)} {'event' if len(expiring) == 1 else 'events'} expire soon and are not captured."
     return [Concern(kind="bad", text=text, path="/#expiring")]
-
-
-def _sum(parts: Iterable[Mapping[T, int]]) -> Counter[T]:
-    total: Counter[T] = Counter()
-    for part in parts:
-        total.update(part)
-    return total
 
 
 def _series(counts: Sequence[Count], lines: Mapping[str, Callable[[Count], float | None]]) -> str:

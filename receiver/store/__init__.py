@@ -22,7 +22,7 @@ from .replay import Changed, Counted, Piece, Replays
 from .retention import Pruned, Retention
 from .runs import RunFilter, Runs
 from .sessions import Sessions
-from .tally import Count, Tally, reached
+from .tally import Count, Tally, reached, total
 from .turn import MATCHED, Claimed, Finished
 from .wakeups import Wakeups
 
@@ -77,6 +77,7 @@ __all__ = [
     "headers_of",
     "headers_text",
     "reached",
+    "total",
 ]
 
 #: Times that a change of the schema is begun while workers go on: each of its tables is locked when its turn comes, and

@@ -7,9 +7,10 @@ What acknowledgements took stands in no other table: the web processes tell it h
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import CompoundSelect, Connection, Select, and_, case, delete, func, insert, literal, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,6 +19,8 @@ from ..ids import first_id
 from .database import Database
 from .page import PATIENCE
 from .tables import attempts, beats, counts, deliveries, events
+
+T = TypeVar("T")
 
 #: Seconds of the spans that are added up: the long ones for the past weeks. For how long each is kept.
 MINUTE, LONG = 60, 1800
@@ -232,6 +235,14 @@ def reached(times: Mapping[float, int], share: float) -> float | None:
         if count and count >= enough:
             return bound
     return None
+
+
+def total(parts: Iterable[Mapping[T, int]]) -> dict[T, int]:
+    """Return the sums of counts."""
+    sums: Counter[T] = Counter()
+    for part in parts:
+        sums.update(part)
+    return dict(sums)
 
 
 def _counted(

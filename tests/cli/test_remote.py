@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import math
 import os
+import re
 import threading
 import time
 
@@ -252,7 +254,14 @@ def test_a_run_and_how_it_goes_are_shown_to_people(run):
     shown = run("runs", "show", found["id"]).out
     assert "attempt 1 failed" in shown
     assert "would start again" in run("runs", "retry", found["id"], "--dry-run").out
+    stored(lambda store: store.runs.pause("log"))
+    run("runs", "retry", found["id"])
+    assert "waits       until its handler is resumed" in run("runs", "show", found["id"]).out
+    stored(lambda store: store.runs.resume("log"))
+    assert re.search(r"waits +until 20.* UTC", run("runs", "show", found["id"]).out)
+    stored(lambda store: store.tally.keep_acks({0.005: 9, math.inf: 1}))
     told = run("stats", "--span", "hour", "--spans", "2").out
+    assert "acks            50 % in 0.005 s, 95 % in over 10 s" in told
     assert "backlog" in told
     assert "duplicates" in told
     assert "refused         wrong-signature 2, not-json 1" in told
