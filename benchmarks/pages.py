@@ -2,10 +2,13 @@
 
 import html
 import re
+import selectors
 import socket
 import statistics
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -124,7 +127,7 @@ def viewers(bench: Bench, result: Result) -> None:
             with process:
                 for number in range(2 * TURNS):
                     many = VIEWERS if number % 4 in (1, 2) else 0  # what grows meanwhile is the same for both
-                    with _watching(port, many):
+                    with _watching(port, url, many):
                         used[many].append(_used(bench, result, process.pid, port, url, number, many))
         without, with_them = (statistics.median(used[many]) for many in (0, VIEWERS))
         result.add(100 * (with_them - without))
@@ -145,23 +148,44 @@ def _used(bench: Bench, result: Result, pid: int, port: int, url: str, number: i
 
 
 @contextmanager
-def _watching(port: int, many: int) -> Iterator[None]:
-    """So many live viewers, half of the overview and half of the events. What they are told waits in their sockets."""
+def _watching(port: int, url: str, many: int) -> Iterator[None]:
+    """So many live viewers, who read what they are told: of the overview, of the events, and each of one event.
+
+    Raises RuntimeError if one of them is sent away.
+    """
     with _signed_in(port) as client:
         cookie = f"receiver={client.cookies['receiver']}"
+    latest = [row[0] for row in checks.ask(url, f"SELECT id FROM events ORDER BY id DESC LIMIT {many}")]
     sockets = []
-    for number in range(many):
-        topic = "overview" if number % 2 else "events"
+    for number, event in enumerate(latest):
+        topic = ("overview", "events", f"event?id={event}")[number % 3]
         one = socket.create_connection(("127.0.0.1", port))
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
         one.sendall(f"GET /live/{topic} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookie}\r\n\r\n".encode())
         sockets.append(one)
     for one in sockets:
         if not one.recv(64).startswith(b"HTTP/1.1 200"):
             raise RuntimeError("a viewer was turned away")
-    yield
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(_read, sockets, over)
+        try:
+            yield
+        finally:
+            over.set()
+        reading.result()
     for one in sockets:
         one.close()
+
+
+def _read(sockets: list[socket.socket], over: threading.Event) -> None:
+    """Read all that viewers are told, until that is over."""
+    with selectors.DefaultSelector() as selector:
+        for one in sockets:
+            selector.register(one, selectors.EVENT_READ, one)
+        while not over.is_set():
+            for key, _ in selector.select(0.1):
+                if not key.data.recv(2**16):
+                    raise RuntimeError("a viewer was sent away")
 
 
 def _slowest(

@@ -18,8 +18,9 @@ from . import schedule
 from .config import Config
 from .errors import ConfigError, Unavailable
 from .logs import scrub
-from .sources import Source, find_tool
+from .sources import Source
 from .store import Alarm, Signs, Store
+from .usual import usually
 
 log = structlog.get_logger(__name__)
 
@@ -244,7 +245,8 @@ class Watchman:
         expected = [name for name in self._sources if self._rules.names("silent", name)]
         await self._store.alarms.expect(expected)
         signs = await self._store.alarms.signs(self._sources, lookback=LOOKBACK, expected=expected)
-        usual = {key: await self._usual(*key) for key in signs.ages}
+        known = {key: await usually(self._store, self._sources, *key) for key in signs.ages}
+        usual = {key: seconds or schedule.UNKNOWN for key, seconds in known.items()}
         active = {(alarm.watch, alarm.about): alarm for alarm in await self._store.alarms.active()}
         judged = judge(measured(signs, self._rules, usual), self._rules, active, signs.now)
         told = await self._store.alarms.keep(
@@ -259,10 +261,6 @@ class Watchman:
         if told:
             self._told()
         return judged
-
-    async def _usual(self, source: str, tool: str) -> float:
-        found = find_tool(self._sources[source], tool) if source in self._sources else None
-        return schedule.usual(await self._store.jobs.took(source, tool), found.usual if found else schedule.UNKNOWN)
 
 
 def body(type: str, alarm: Alarm, now: float) -> bytes:

@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 #: Seconds between two notes that this process is here, and without one for how long deliveries may have been missed.
 BEAT, DOWNTIME = 15.0, 60.0
 
+#: Seconds that a process which stops waits for the store to take what its last acknowledgements took.
+LAST_WORD = 2.0
+
 #: Where deliveries arrive; the source's name follows.
 DELIVERIES = "/webhooks/"
 
@@ -96,6 +99,7 @@ class Door:
         self._settings = settings
         self._clock = clock
         self._opened_at = clock()
+        self._acks = meters.Kept(meters.ACKS)
         self._found = found
         tries = Tries(clock)
         self._metrics = Metrics(
@@ -199,6 +203,7 @@ class Door:
                 if missed > DOWNTIME:
                     asked = await self._store.jobs.ask_within(DOWNTIME)
                     log.warning("was_away", seconds=round(missed), jobs_to_ask_about=asked)
+                await self._acks.keep(self._store.tally.keep_acks)
             except Unavailable as error:
                 log.error("store_unavailable", error=str(error))
             await asyncio.sleep(BEAT)
@@ -227,6 +232,9 @@ class Door:
             if name in ("keyring", "wakeups", "beats", "meters", "watchman"):  # these go on for good
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(LAST_WORD):
+                await self._acks.keep(self._store.tally.keep_acks)
 
     async def _healthz(self, _request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})

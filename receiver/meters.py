@@ -9,8 +9,7 @@ import json
 import math
 import time
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 #: What was counted under each combination of labels; for times, each bucket's count and at last the sum.
 Rows = dict[tuple[str, ...], list[float]]
@@ -65,38 +64,24 @@ class Spread:
         return {bound: int(sum(column)) for bound, column in zip((*self.bounds, math.inf), columns, strict=False)}
 
 
-class Past:
-    """How large something was in each minute of the last day, as far as somebody looked once in it."""
+class Kept:
+    """How large something was, as far as that is kept elsewhere: what is new is handed on once."""
 
     def __init__(self, spread: Spread) -> None:
         self._spread = spread
-        self._minutes: deque[tuple[float, dict[float, int]]] = deque(maxlen=1440)  # counts up to each bound
-        self._minute: float | None = None
-        self._before: dict[float, int] = {}
+        self._before = spread.total()
 
-    def look(self, now: float) -> None:
-        """Note what is now, Unix seconds: between two looks in one minute nothing is lost."""
-        minute = now // 60 * 60
-        if minute == self._minute:
+    async def keep(self, keep: Callable[[Mapping[float, int]], Awaitable[None]]) -> None:
+        """Let `keep` have the new values, how many there were up to each bound; if it raises, again the next time."""
+        before, self._before = self._before, self._spread.total()
+        new = {bound: more for bound, count in self._before.items() if (more := count - before.get(bound, 0))}
+        if not new:
             return
-        total = self._spread.total()
-        if self._minute is not None and (new := _more(total, self._before)):
-            self._minutes.append((self._minute, new))
-        self._minute, self._before = minute, total
-
-    def over(self, step: float) -> dict[float, dict[float, int]]:
-        """Return for each span of `step` seconds, by its begin, how many values there were up to each bound."""
-        found: dict[float, dict[float, int]] = {}
-        lately = [] if self._minute is None else [(self._minute, _more(self._spread.total(), self._before))]
-        for minute, counts in (*self._minutes, *lately):
-            into = found.setdefault(minute // step * step, {})
-            for bound, count in counts.items():
-                into[bound] = into.get(bound, 0) + count
-        return found
-
-
-def _more(now: Mapping[float, int], before: Mapping[float, int]) -> dict[float, int]:
-    return {bound: count - before.get(bound, 0) for bound, count in now.items() if count > before.get(bound, 0)}
+        try:
+            await keep(new)
+        except Exception:
+            self._before = before
+            raise
 
 
 #: Every meter there is.
@@ -108,7 +93,6 @@ _LONG = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 DELIVERIES = Counts("receiver_deliveries", "Deliveries, by what they were answered.", "source", "verdict")
 REFUSED = Counts("receiver_refused_deliveries", "Deliveries that were refused, by reason.", "source", "reason")
 ACKS = Spread("receiver_ack_seconds", "From a delivery's arrival to its 200.", "source", bounds=_QUICK)
-PAST_ACKS = Past(ACKS)
 COMMIT_SIZES = Spread(
     "receiver_commit_deliveries", "Deliveries that one commit stored.", bounds=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
@@ -151,10 +135,9 @@ def loaded(line: bytes) -> Counted:
 
 
 async def watch(process: str, *, tell: Callable[[], None] = lambda: None) -> None:
-    """Note for good how late the event loop is and how long acknowledgements take, and after each look `tell`."""
+    """Note for good how late the event loop is, and after each look `tell`."""
     while True:
         began = time.perf_counter()
         await asyncio.sleep(LOOK)
         LAGS.add(max(0.0, time.perf_counter() - began - LOOK), process)
-        PAST_ACKS.look(time.time())
         tell()

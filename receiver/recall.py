@@ -1,6 +1,7 @@
 """Events and jobs as people and handlers see them, from what the store holds."""
 
 import json
+import math
 import re
 import time
 from collections import Counter
@@ -12,18 +13,29 @@ from .errors import Unreadable
 from .events import Event, Reading, redact
 from .logs import scrub
 from .sources import Source, wire
-from .store import Job, Reported, Store, headers_of
+from .store import Job, Reported, Store, headers_of, reached, total
+from .usual import Usual, is_overdue
 
 
-async def described(store: Store, job: Job, sources: Mapping[str, Source]) -> dict[str, Any]:
+async def described(store: Store, job: Job, sources: Mapping[str, Source], usual: Usual) -> dict[str, Any]:
     """Return a job as the API and the commands tell it, with the outputs and the error of its end."""
-    return (await all_described(store, [job], sources))[0]
+    return (await all_described(store, [job], sources, usual))[0]
 
 
-async def all_described(store: Store, jobs: Sequence[Job], sources: Mapping[str, Source]) -> list[dict[str, Any]]:
+async def all_described(
+    store: Store, jobs: Sequence[Job], sources: Mapping[str, Source], usual: Usual
+) -> list[dict[str, Any]]:
     """Return jobs as `described` does, with one query for the ends of all."""
     ends = await store.events.some({job.event_id for job in jobs if job.event_id})
-    return [_described(job, ends.get(job.event_id or ""), sources) for job in jobs]
+    seconds, now = await usual.of(jobs), time.time()
+    return [
+        {
+            **_described(job, ends.get(job.event_id or ""), sources),
+            "usual": seconds[job.source, job.tool],
+            "overdue": is_overdue(job, seconds[job.source, job.tool], now),
+        }
+        for job in jobs
+    ]
 
 
 def _described(job: Job, row: Mapping[str, Any] | None, sources: Mapping[str, Source]) -> dict[str, Any]:
@@ -104,7 +116,7 @@ def event_told(row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
     return {**told, "headers": headers_told(row["headers"]), "data": data_of(row["body"])}
 
 
-_RUN = ("id", "handler", "state", "attempt", "due_at", "error")
+_RUN = ("id", "handler", "state", "attempt", "due_at", "paused", "error")
 
 
 def attempts_told(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -187,9 +199,19 @@ async def handlers_told(store: Store, also: Sequence[Reported] = ()) -> list[dic
     return [{**row, "last_hour": dict(hour.get(row["name"], {}))} for row in await store.handlers.list(also)]
 
 
+def seconds_told(times: Mapping[float, int]) -> dict[str, float | None] | None:
+    """Return up to how many seconds half, 95 % and 99 % took, None for what took longer than is told apart.
+
+    None of nothing.
+    """
+    found = {f"p{share}": reached(times, share) for share in (50, 95, 99)} if times else None
+    return found and {name: None if upto == math.inf else upto for name, upto in found.items()}
+
+
 async def stats_told(store: Store, *, since: float, step: float) -> dict[str, Any]:
     """Return how it goes, with the counts of each span of `step` seconds since then."""
     left = await store.backlog.left()
+    counts = await store.tally.over(since=since, step=step)
     jobs: dict[str, dict[str, int]] = {}
     for (source, state), number in left.open_jobs.items():
         jobs.setdefault(source, {})[state] = number
@@ -200,11 +222,15 @@ async def stats_told(store: Store, *, since: float, step: float) -> dict[str, An
         "open_jobs": jobs,
         "recovered": left.recovered,
         "heard": await store.endpoints.last_heard(),
+        "ack_seconds": seconds_told(total(count.acks for count in counts)),
+        "attempt_seconds": seconds_told(total(count.times for count in counts)),
         "counts": [
             {
-                **{name: getattr(count, name) for name in ("at", "events", "duplicates", "refused")},
+                **{name: getattr(count, name) for name in ("at", "events", "duplicates", "refused", "refusals")},
                 **{outcome: count.ended(outcome) for outcome in ("done", "retry", "failed", "lost")},
+                "ack_seconds": seconds_told(count.acks),
+                "attempt_seconds": seconds_told(count.times),
             }
-            for count in await store.tally.over(since=since, step=step)
+            for count in counts
         ],
     }

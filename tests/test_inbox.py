@@ -80,6 +80,27 @@ async def test_a_good_delivery_is_stored_and_answered_200_with_its_event(client,
     assert bytes(row["body"]) == body
 
 
+async def test_what_acknowledgements_took_outlives_the_process_that_gave_them(settings, clock, sample, monkeypatch):
+    store, body = Store(settings.database_url), sample("tool_execution.succeeded")
+    for number, beat in ((1, 0), (2, 600)):  # the second has no beat until it stops
+        monkeypatch.setattr(receiver.app, "BEAT", beat)
+        async with opened(settings, clock) as client:
+            kept = asyncio.Event()
+            keep = client.door._store.tally.keep_acks
+
+            async def keep_acks(took, kept=kept, keep=keep):
+                await keep(took)
+                kept.set()
+
+            client.door._store.tally.keep_acks = keep_acks
+            assert (await send(client, body, signed(body, clock))).status_code == 200
+            if not beat:
+                await kept.wait()
+        found = await store.tally.over(since=time.time() - 60, step=60)
+        assert sum(sum(one.acks.values()) for one in found) == number
+    await store.close()
+
+
 async def test_all_vectors_get_their_verdict_with_the_clock_of_the_vector(settings, clock, vectors, schema, tmp_path):
     for number, vector in enumerate(vector for vector in vectors if vector["secret"]):
         clock.now = vector["now"]

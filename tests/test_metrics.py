@@ -223,22 +223,29 @@ def test_a_value_lies_in_the_bucket_up_to_its_bound():
     assert spread.rows == {(): [2, 1, 1, 10]}
 
 
-def test_what_a_spread_was_in_each_past_minute_is_told_for_as_long_spans_as_one_likes():
+async def test_what_a_spread_was_is_handed_on_once_and_again_if_it_could_not_be_kept():
     spread = meters.Spread("a_test", "", "source", bounds=(1, 2))
     meters.ALL.remove(spread)
-    past = meters.Past(spread)
-    assert past.over(60) == {}
-    spread.add(0.5, "before anybody looked")
-    past.look(120.0)
+    spread.add(0.5, "before anybody kept it")
+    kept, told = meters.Kept(spread), []
+
+    async def keep(new):
+        if len(told) == 1:
+            told.append("gone")
+            raise Unavailable("gone")
+        told.append(new)
+
+    await kept.keep(keep)
     for source, value in (("a", 1.5), ("b", 2), ("b", 7)):
         spread.add(value, source)
-    past.look(179.9)
-    past.look(180.1)  # what came since the last look is of the minute before
-    past.look(240.1)
-    past.look(300.1)
+    await kept.keep(keep)
     spread.add(0.5, "a")
-    assert past.over(60) == {120.0: {2: 2, math.inf: 1}, 300.0: {1: 1}}
-    assert past.over(300) == {0.0: {2: 2, math.inf: 1}, 300.0: {1: 1}}
+    with pytest.raises(Unavailable):
+        await kept.keep(keep)
+    spread.add(0.5, "a")
+    await kept.keep(keep)
+    await kept.keep(keep)
+    assert told == [{2: 2, math.inf: 1}, "gone", {1: 2}]
 
 
 async def test_how_late_the_loop_is_is_noted():

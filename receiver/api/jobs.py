@@ -15,6 +15,7 @@ from ..recall import all_described, described
 from ..sources import Source
 from ..store import Job, Store
 from ..tracker import expected_job, new_job, tracked_job
+from ..usual import Usual
 from .call import Call, Said
 from .models.jobs import (
     CallbackAnswer,
@@ -45,6 +46,7 @@ class JobCalls:
         self._store = store
         self._sources = sources
         self._callbacks = callbacks
+        self._usual = Usual(store, sources)
         self._watchers = 0
 
     def calls(self) -> list[Call]:
@@ -144,7 +146,7 @@ class JobCalls:
 
     async def _list(self, said: Said) -> Any:
         page = await self._store.jobs.page(**said.query.model_dump())
-        return {"jobs": await all_described(self._store, page.rows, self._sources), "next": page.next}
+        return {"jobs": await all_described(self._store, page.rows, self._sources, self._usual), "next": page.next}
 
     async def _show(self, said: Said) -> Any:
         seconds = said.query.wait
@@ -194,7 +196,7 @@ class JobCalls:
         return job
 
     async def _told(self, job: Job) -> dict[str, Any]:
-        return await described(self._store, job, self._sources)
+        return await described(self._store, job, self._sources, self._usual)
 
     def _check_room(self) -> None:
         if self._watchers >= WATCHERS:

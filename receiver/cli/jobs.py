@@ -158,7 +158,7 @@ def _print(job: dict[str, Any], *, as_json: bool) -> None:
         return
     for name, value in job.items():
         if value not in (None, {}, [], 0) and name != "outputs":
-            told = f"{moment(value)} UTC" if name.endswith("_at") else _text(value)
+            told = f"{moment(value)} UTC" if name.endswith("_at") else _text(name, value)
             console.print(f"[bold]{name:<13}[/]{plain(told)}", highlight=False, soft_wrap=True)
     for output in job["outputs"]:
         # Whoever needs the whole URL takes --json: a terminal's history is no place for signatures.
@@ -166,7 +166,11 @@ def _print(job: dict[str, Any], *, as_json: bool) -> None:
         console.print(f"[bold]{'output':<13}[/]{plain(told)}", highlight=False, soft_wrap=True)
 
 
-def _text(value: object) -> str:
+def _text(name: str, value: object) -> str:
+    if name == "usual":
+        return f"{value:g} s"
+    if value is True:
+        return "yes"
     if isinstance(value, dict) and set(value) == {"message", "code", "reference"}:
         return " ".join(str(part) for part in value.values() if part)
     return json.dumps(value) if isinstance(value, dict) else str(value)

@@ -10,7 +10,7 @@ from .bulk import bulk
 from .events import DryRun, Follow, Id, JobId, Since, SourceOf
 from .follow import follow
 from .link import Link, linked, segment
-from .output import Json, Limit, ago, attempts, console, plain, show
+from .output import Json, Limit, ago, attempts, console, moment, plain, show
 
 app = typer.Typer(name="runs", help="Handlers on events.", no_args_is_help=True)
 
@@ -52,6 +52,9 @@ async def show_run(link: Link, id: Id, as_json: Json = False) -> None:
     for name in ("id", "handler", "state", "event_id", "source", "type", "job_id", "error"):
         if run[name] is not None:
             console.print(f"[bold]{name:<12}[/]{plain(str(run[name]))}", highlight=False, soft_wrap=True)
+    if run["state"] == "waiting":
+        told = "until its handler is resumed" if run["paused"] else f"until {moment(run['due_at'])} UTC"
+        console.print(f"[bold]{'waits':<12}[/]{told}", highlight=False)
     attempts(run["attempts"])
 
 

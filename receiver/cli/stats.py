@@ -1,6 +1,7 @@
 """The command that tells how it goes."""
 
 import json
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import typer
@@ -21,12 +22,28 @@ async def stats(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    for name, value in _left(found).items():
+    for name, value in {**_left(found), "refused": _refused(found)}.items():
         console.print(f"[bold]{name:<16}[/]{plain(value)}", highlight=False, soft_wrap=True)
     console.print()
     columns = ("at", "events", "duplicates", "refused", "done", "retry", "failed", "lost")
     rows = [{**row, "at": moment(row["at"])} for row in found["counts"]]
     show(rows, columns, as_json=False, empty="Nothing was counted.")
+
+
+def _took(seconds: dict[str, float | None] | None) -> str:
+    if seconds is None:
+        return "none"
+    return ", ".join(
+        f"{share.removeprefix('p')} % in {'over 10' if upto is None else f'{upto:g}'} s"
+        for share, upto in seconds.items()
+    )
+
+
+def _refused(found: dict[str, Any]) -> str:
+    reasons: Counter[str] = Counter()
+    for count in found["counts"]:
+        reasons.update(count["refusals"])
+    return ", ".join(f"{reason} {number}" for reason, number in reasons.most_common()) or "none"
 
 
 def _left(found: dict[str, Any]) -> dict[str, str]:
@@ -38,5 +55,7 @@ def _left(found: dict[str, Any]) -> dict[str, str]:
         "running runs": str(found["running"]),
         "open jobs": ", ".join(jobs) or "none",
         "recovered": ", ".join(f"{source} {number}" for source, number in found["recovered"].items()) or "none",
+        "acks": _took(found["ack_seconds"]),
+        "attempts": _took(found["attempt_seconds"]),
         "last heard": ", ".join(f"{source} {moment(at)} UTC" for source, at in found["heard"].items()) or "never",
     }

@@ -131,9 +131,8 @@ class Events:
         ids = [row["id"] for row in rows]
         copies = await self._store.events.copies_of(ids, limit=COPIES)
         histories = await self._store.events.histories(ids)
-        paused = await self._store.runs.paused()
         return [
-            {"event": row, "copies": copies[name], "runs": _with_attempts(histories[name]), "paused": paused}
+            {"event": row, "copies": copies[name], "runs": _with_attempts(histories[name])}
             for name, row in zip(ids, rows, strict=True)
         ]
 
@@ -186,8 +185,10 @@ class Events:
             mark = (
                 row["state"],
                 len(timeline["copies"]),
-                [(run["id"], run["state"], run["due_at"], len(run["attempts"])) for run in timeline["runs"]],
-                timeline["paused"],
+                [
+                    (run["id"], run["state"], run["due_at"], run["paused"], len(run["attempts"]))
+                    for run in timeline["runs"]
+                ],
             )
             found[row["id"]] = News(id=row["id"], mark=mark, render=self._renders("timeline.html", timeline))
         return [[found[key]] if (key := one.chosen.get("id", "")) in found else [] for one in watched]

@@ -1,17 +1,16 @@
 """The pages of jobs: what providers work on, how it stands, and how that compares with what is usual."""
 
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from .. import schedule
 from ..recall import safe
-from ..sources import Source, find_tool
+from ..sources import Source
 from ..store import Filter, Job, Store
+from ..usual import Usual, is_overdue
 from .filters import Filters
 from .live import News, Watched
 from .media import Media
@@ -22,11 +21,6 @@ LISTED, EVENTS = 50, 50
 
 #: Jobs of a list that are told about while somebody watches it: so many rows grow there.
 WATCHED = 100
-
-#: Seconds for which it is remembered what is usual.
-REMEMBERED = 30.0
-
-Usual = dict[tuple[str, str | None], float | None]
 
 
 class Jobs:
@@ -46,7 +40,7 @@ class Jobs:
         self._media = media
         self._sources = sources
         self._clock = clock
-        self._usual: dict[tuple[str, str | None], tuple[float, float | None]] = {}
+        self._usual = Usual(store, sources)
 
     def views(self) -> Views:
         """Return everything that is answered."""
@@ -69,7 +63,7 @@ class Jobs:
             filters=filters.values,
             filters_used=filters.used,
             page=page,
-            usual=await self._all_usual(page.rows),
+            usual=await self._usual.of(page.rows),
             live=None if filters.cursor else f"/live/jobs{filters.query()}",
             sources=sorted(self._sources),
             note=filters.note,
@@ -80,14 +74,13 @@ class Jobs:
         events = []
         if job.job_id:
             events = (await self._store.events.page(Filter(source=job.source, job_id=job.job_id), limit=EVENTS)).rows
-        usual = (await self._all_usual([job]))[job.source, job.tool]
-        age = self._clock() - (job.submitted_at or job.created_at)
+        usual = (await self._usual.of([job]))[job.source, job.tool]
         return self._pages.answer(
             request,
             "job.html",
             job=job,
             usual=usual,
-            overdue=job.ended_at is None and usual is not None and age > schedule.OVERDUE * usual,
+            overdue=is_overdue(job, usual, self._clock()),
             ended=next((event for event in events if event["id"] == job.event_id), None),
             error=job.error,
             metadata=shown(job.metadata) if job.metadata else None,
@@ -111,26 +104,10 @@ class Jobs:
             raise Missing("No job has this id, here or at its provider. It may have been pruned.")
         return job
 
-    async def _all_usual(self, jobs: Iterable[Job]) -> Usual:
-        """Return how long jobs like these usually take, in seconds; None where nobody knows."""
-        found: Usual = {}
-        for key in {(job.source, job.tool) for job in jobs}:
-            at, value = self._usual.get(key, (0.0, None))
-            if time.monotonic() - at > REMEMBERED or key not in self._usual:
-                value = await self._usually(*key)
-                self._usual[key] = time.monotonic(), value
-            found[key] = value
-        return found
-
-    async def _usually(self, source: str, tool: str | None) -> float | None:
-        took = await self._store.jobs.took(source, tool)
-        known = find_tool(self._sources[source], tool) if source in self._sources else None
-        return schedule.usual(took, known.usual if known else 0.0) or None
-
     async def look(self, watched: Sequence[Watched]) -> list[list[News]]:
         """Return the newest jobs of each list as its rows, with those that were on it a moment ago."""
         lists = [await self._watched(one) for one in watched]
-        usual = await self._all_usual({job.id: job for rows in lists for job in rows}.values())
+        usual = await self._usual.of({job.id: job for rows in lists for job in rows}.values())
         return [[self._news(job, usual[job.source, job.tool]) for job in rows] for rows in lists]
 
     async def _watched(self, one: Watched) -> list[Job]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .. import meters
-from ..store import Alarm, Count, Filter, Store
+from ..recall import seconds_told
+from ..store import Alarm, Count, Filter, Store, reached, total
 from .live import News, Watched
 from .pages import Pages, Views, number, took
+from .refused import REASONS
 
 #: Seconds after which work that is due and not begun is worth a look.
 LATE = 60.0
@@ -31,6 +34,9 @@ FRESH, TIMES = 1.0, 20.0
 
 #: Where the events of alarms are.
 ALARMS = "/events?source=receiver"
+
+#: Reasons for which deliveries were refused that are drawn: those of the most.
+DRAWN = 4
 
 #: Of how many percent a chart shows how long they took at most.
 SHARES = (50, 95)
@@ -67,13 +73,16 @@ class Overview:
         span = request.query_params.get("span", "24h")
         span = span if span in SPANS else "24h"
         seconds, step = SPANS[span]
-        counts = await self._store.tally.over(since=self._clock() - seconds, step=step)
+        begin = (self._clock() - seconds) // step * step
+        found = await self._store.tally.over(since=begin - seconds, step=step)
+        counts = [count for count in found if count.at >= begin]
+        whole = bool(found) and found[0].at <= begin - seconds
+        refusals = _by_reason(counts, [count for count in found if count.at < begin] if whole else None)
         now = await self._now()
         latest = (await self._store.events.page(Filter(), limit=LATEST)).rows
-        acked = meters.PAST_ACKS.over(step)
         times = {
             f"{what}, {share} %": _reached(find, share)
-            for what, find in (("Acknowledgements", lambda count: acked.get(count.at, {})), ("Handlers", _times))
+            for what, find in (("Acknowledgements", _acks), ("Handlers", _times))
             for share in SHARES
         }
         return self._pages.answer(
@@ -85,6 +94,10 @@ class Overview:
             flow=_series(counts, {"Events": _events, "Copies": _copies, "Refused": _refused}),
             work=_series(counts, {"Done": _ended("done"), "To be tried again": _ended("retry"), "Failed": _failed}),
             times=_series(counts, times),
+            refusals=refusals,
+            reasons=REASONS,
+            refused=_series(counts, {one["reason"]: _refused_for(one["reason"]) for one in refusals[:DRAWN]}),
+            acks=seconds_told(total(count.acks for count in counts)),
             slow_acks=times["Acknowledgements, 95 %"],
             slow_handlers=times["Handlers, 95 %"],
             counts=[count for count in reversed(counts) if _events(count) or _refused(count) or count.attempts],
@@ -120,7 +133,6 @@ class Overview:
             "concerns": sorted(concerns, key=lambda concern: concern.kind),
             "handlers": handlers,
             "expiring": expiring,
-            "acks": acks(meters.ACKS),
             "hour": {
                 "events": sum(_events(count) for count in hour),
                 "refused": sum(_refused(count) for count in hour),
@@ -138,21 +150,11 @@ class Overview:
         return [[News(id="now", mark=mark, render=lambda: self._pages.render("now.html", **now))] for _ in watched]
 
 
-def acks(spread: meters.Spread) -> dict[str, float] | None:
-    """Return up to how many seconds half, 95 % and 99 % of the deliveries took; None before the first one."""
-    times = spread.total()
-    found = {f"p{share}": upto for share in (50, 95, 99) if (upto := _upto(times, share)) is not None}
-    return found or None
-
-
-def _upto(times: Mapping[float, int], share: float) -> float | None:
-    """Return up to how many seconds so many percent took, None of none."""
-    enough, reached = sum(times.values()) * share / 100, 0
-    for bound in sorted(times):
-        reached += times[bound]
-        if reached and reached >= enough:
-            return bound
-    return None
+def _by_reason(counts: Sequence[Count], before: Sequence[Count] | None) -> list[dict[str, Any]]:
+    """Return for each reason how many deliveries were refused in the time shown and before it, the most first."""
+    now, then = (Counter(total(count.refusals for count in some)) for some in (counts, before or ()))
+    reasons = sorted({*now, *then}, key=lambda reason: (-now[reason], -then[reason], reason))
+    return [{"reason": one, "now": now[one], "before": then[one] if before is not None else None} for one in reasons]
 
 
 #: Where to look when what an alarm watches needs it.
@@ -225,15 +227,23 @@ def _series(counts: Sequence[Count], lines: Mapping[str, Callable[[Count], float
 
 
 def _reached(find: Callable[[Count], Mapping[float, int]], share: float) -> Callable[[Count], float | None]:
-    def reached(count: Count) -> float | None:
-        found = _upto(find(count), share)
+    def find_one(count: Count) -> float | None:
+        found = reached(find(count), share)
         return meters.ACKS.bounds[-1] if found == math.inf else found  # as far as a chart goes
 
-    return reached
+    return find_one
+
+
+def _acks(count: Count) -> Mapping[float, int]:
+    return count.acks
 
 
 def _times(count: Count) -> Mapping[float, int]:
     return count.times
+
+
+def _refused_for(reason: str) -> Callable[[Count], int]:
+    return lambda count: count.refusals.get(reason, 0)
 
 
 def _events(count: Count) -> int:

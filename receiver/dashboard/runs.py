@@ -50,7 +50,6 @@ class Runs:
             page=page,
             states={run["state"] for run in page.rows},
             handlers=await self._handlers(wanted.handler, *(run["handler"] for run in page.rows)),
-            paused=await self._store.runs.paused(),
             note=filters.note,
         )
 

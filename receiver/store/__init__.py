@@ -22,7 +22,7 @@ from .replay import Changed, Counted, Piece, Replays
 from .retention import Pruned, Retention
 from .runs import RunFilter, Runs
 from .sessions import Sessions
-from .tally import Count, Tally
+from .tally import Count, Tally, reached, total
 from .turn import MATCHED, Claimed, Finished
 from .wakeups import Wakeups
 
@@ -76,6 +76,8 @@ __all__ = [
     "Wakeups",
     "headers_of",
     "headers_text",
+    "reached",
+    "total",
 ]
 
 #: Times that a change of the schema is begun while workers go on: each of its tables is locked when its turn comes, and

@@ -14,6 +14,7 @@ from .ingest import COLUMNS, Ingest, Row
 from .page import PATIENCE, Looking, Page
 from .tables import attempts, deliveries, event_state, events, news, runs
 from .text import storable
+from .turn import PAUSED
 
 
 @dataclass(slots=True, kw_only=True)
@@ -240,7 +241,7 @@ class Events:
         query = (
             select(runs, attempts.c.number, attempts.c.outcome, attempts.c.error.label("attempt_error"))
             .add_columns(attempts.c.note, attempts.c.started_at.label("attempt_started_at"))
-            .add_columns(attempts.c.finished_at.label("attempt_finished_at"))
+            .add_columns(attempts.c.finished_at.label("attempt_finished_at"), PAUSED)
             .select_from(runs.outerjoin(attempts))
             .where(runs.c.event_id.in_(event_ids))
             .order_by(runs.c.handler, attempts.c.id)

@@ -23,6 +23,7 @@ from .tables import attempts, events, oldest_news, pauses, runs, steps
 from .text import storable
 from .turn import (
     BATCH,
+    PAUSED,
     Claimed,
     Finished,
     Mark,
@@ -305,11 +306,6 @@ class Runs:
         async with self._database.write() as connection:
             return (await connection.execute(delete(pauses).where(pauses.c.handler == handler))).rowcount > 0
 
-    async def paused(self) -> set[str]:
-        """Return the handlers that are paused."""
-        async with self._database.read() as connection:
-            return set((await connection.execute(select(pauses.c.handler))).scalars())
-
     async def backlog(self) -> float:
         """Return the age in seconds of the oldest work that is due and not begun; 0 if there is none."""
         due = select(func.min(runs.c.due_at)).where(runs.c.state == "waiting")
@@ -323,7 +319,7 @@ class Runs:
 FAILED = "failed."
 AFTER_FAILED = "run_" + "f" * 32
 
-_SHOWN = select(runs, events.c.source, events.c.type, events.c.job_id).join(events)
+_SHOWN = select(runs, events.c.source, events.c.type, events.c.job_id, PAUSED).join(events)
 
 
 def _looking(wanted: RunFilter, state: str | None) -> Looking:

@@ -329,15 +329,15 @@ alarms = Table(
     Column("text", Text, nullable=False),
 )
 
-#: How much happened in each span of time that is over, added up by a worker.
+#: How much happened in each span of time that is over, added up by a worker; and what acknowledgements took, as told.
 counts = Table(
     "counts",
     metadata,
     Column("step", Integer, primary_key=True),  # seconds of the span
     Column("at", BigInteger, primary_key=True),  # when it began
-    Column("what", Text, primary_key=True),  # events, duplicates, refused, or how attempts ended
-    Column("handler", Text, primary_key=True),  # whose attempts; else empty
-    Column("upto", Double, primary_key=True),  # attempts that took up to so many seconds; else 0
+    Column("what", Text, primary_key=True),  # events, duplicates, refused, acks, or how attempts ended
+    Column("about", Text, primary_key=True),  # whose attempts, or why they were refused; else empty
+    Column("upto", Double, primary_key=True),  # attempts and acks that took up to so many seconds; else 0
     Column("number", BigInteger, nullable=False),
 )
 

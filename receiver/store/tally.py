@@ -2,12 +2,15 @@
 
 A worker adds up what is over, minute by minute. So what a page reads does not depend on how much happened, only the
 last minute or two are counted where they are, and the sums stay when what they count is deleted.
+
+What acknowledgements took stands in no other table: the web processes tell it here, each its own.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import CompoundSelect, Connection, Select, and_, case, delete, func, insert, literal, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,6 +19,8 @@ from ..ids import first_id
 from .database import Database
 from .page import PATIENCE
 from .tables import attempts, beats, counts, deliveries, events
+
+T = TypeVar("T")
 
 #: Seconds of the spans that are added up: the long ones for the past weeks. For how long each is kept.
 MINUTE, LONG = 60, 1800
@@ -30,6 +35,9 @@ AT_ONCE = 15
 #: The seconds, and for how long the longest, by which it is counted how long attempts took.
 TIMES = tuple(float(f"{digit}e{power}") for power in range(-3, 5) for digit in (1, 2, 5))
 
+#: What is never added up from other tables.
+_ACKS = "acks"
+
 #: Up to when everything is added up, among the beats.
 _PART = "tally"
 
@@ -41,27 +49,41 @@ class Count:
     at: float
     events: int = 0  #: stored, by whichever road
     duplicates: int = 0  #: deliveries of what was there
-    refused: int = 0  #: deliveries, also those that got no row of their own in a flood
+    #: by reason: deliveries that were refused; those of a flood that got no row of their own count with one that did
+    refusals: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, dict[str, int]] = field(default_factory=dict)  #: by handler, then by outcome
     #: by each of TIMES: attempts that were done and took no longer, nor as short as the one before; told once added up
     times: dict[float, int] = field(default_factory=dict)
+    #: by seconds: acknowledgements that took no longer, nor as short as the one before
+    acks: dict[float, int] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> int:
+        """How many deliveries were refused, for whatever reason."""
+        return sum(self.refusals.values())
 
     def ended(self, outcome: str) -> int:
         """Return how many attempts of all handlers ended so."""
         return sum(outcomes.get(outcome, 0) for outcomes in self.attempts.values())
 
-    def add(self, what: str, handler: str, upto: float, number: int) -> None:
+    def add(self, what: str, about: str, upto: float, number: int) -> None:
         """Add a row of the table."""
-        if not handler:
-            setattr(self, what, getattr(self, what) + number)
-            return
-        outcomes = self.attempts.setdefault(handler, {})
-        outcomes[what] = outcomes.get(what, 0) + number
-        if what == "done" and upto:
-            self.times[upto] = self.times.get(upto, 0) + number
+        if what == "events":
+            self.events += number
+        elif what == "duplicates":
+            self.duplicates += number
+        elif what == "refused":
+            self.refusals[about] = self.refusals.get(about, 0) + number
+        elif what == _ACKS:
+            self.acks[upto] = self.acks.get(upto, 0) + number
+        else:
+            outcomes = self.attempts.setdefault(about, {})
+            outcomes[what] = outcomes.get(what, 0) + number
+            if what == "done" and upto:
+                self.times[upto] = self.times.get(upto, 0) + number
 
 
-#: What is counted of a span: what it is, of which handler, up to which time it took, and the number.
+#: What is counted of a span: what it is, of which handler or why, up to which time it took, and the number.
 _Row = tuple[str, str, float, int]
 
 _Query = Select[*tuple[Any, ...]]
@@ -86,6 +108,7 @@ class Tally:
     def _over(self, connection: Connection, since: float, step: int, until: float) -> list[Count]:
         first, last = int(since // step * step), int(self._database.time(connection) // step * step)
         found = {at: Count(at=at) for at in range(first, last + 1, step)}
+        _read_acks(connection, found, first=first, until=last + step, step=step)
         added_up = _added_up(connection) or first
         if added_up > first:
             _read(connection, found, first=first, until=added_up, step=step)
@@ -96,6 +119,27 @@ class Tally:
             for at, row in _counted(connection, left[begin : begin + AT_ONCE], _tried):
                 found[at].add(*row)
         return list(found.values())
+
+    async def keep_acks(self, took: Mapping[float, int]) -> None:
+        """Add to the minute that it is now how many acknowledgements took up to so many seconds. Raises Unavailable.
+
+        What several processes tell adds up.
+        """
+        told = self._insert(counts)
+        sums = {"number": counts.c.number + told.excluded.number}
+        told = told.on_conflict_do_update(index_elements=[column.name for column in counts.primary_key], set_=sums)
+
+        def keep(connection: Connection) -> None:
+            now = int(self._database.time(connection))
+            # Always in the same order: two processes would else wait for each other.
+            values = [
+                {"step": step, "at": now // step * step, "what": _ACKS, "about": "", "upto": upto, "number": number}
+                for step in KEPT
+                for upto, number in sorted(took.items())
+            ]
+            connection.execute(told, values)
+
+        await self._database.writing(keep)
 
     async def add_up(self) -> bool:
         """Add up some minutes that are over; return whether there are more. Raises Unavailable.
@@ -146,16 +190,16 @@ def _beginning(connection: Connection, settled: int) -> int:
 
 def _keep(connection: Connection, rows: Iterable[tuple[int, _Row]], *, begin: int, end: int) -> None:
     values = [
-        {"step": MINUTE, "at": at, "what": what, "handler": handler, "upto": upto, "number": number}
-        for at, (what, handler, upto, number) in rows
+        {"step": MINUTE, "at": at, "what": what, "about": about, "upto": upto, "number": number}
+        for at, (what, about, upto, number) in rows
     ]
     if values:
         connection.execute(insert(counts), values)
     for at in range(begin // LONG * LONG, end // LONG * LONG, LONG):
-        of = (counts.c.what, counts.c.handler, counts.c.upto)
-        minutes = and_(counts.c.step == MINUTE, counts.c.at >= at, counts.c.at < at + LONG)
+        of = (counts.c.what, counts.c.about, counts.c.upto)
+        minutes = and_(counts.c.step == MINUTE, counts.c.at >= at, counts.c.at < at + LONG, counts.c.what != _ACKS)
         sums = select(literal(LONG), literal(at), *of, func.sum(counts.c.number)).where(minutes).group_by(*of)
-        connection.execute(insert(counts).from_select(["step", "at", "what", "handler", "upto", "number"], sums))
+        connection.execute(insert(counts).from_select(["step", "at", "what", "about", "upto", "number"], sums))
     for step, seconds in KEPT.items():
         connection.execute(delete(counts).where(counts.c.step == step, counts.c.at < end - seconds))
 
@@ -164,13 +208,41 @@ def _read(connection: Connection, found: dict[int, Count], *, first: int, until:
     """Add to what was found what is added up: from long spans where they fit, then from minutes."""
     middle = max(first, until // LONG * LONG) if step % LONG == 0 else first
     at = counts.c.at - counts.c.at % step
-    of = (counts.c.what, counts.c.handler, counts.c.upto)
+    of = (counts.c.what, counts.c.about, counts.c.upto)
     for length, begin, end in ((LONG, first, middle), (MINUTE, middle, until)):
         if begin < end:
-            within = (counts.c.step == length, counts.c.at >= begin, counts.c.at < end)
+            within = (counts.c.step == length, counts.c.at >= begin, counts.c.at < end, counts.c.what != _ACKS)
             query = select(at.label("span"), *of, func.sum(counts.c.number)).where(*within).group_by("span", *of)
-            for span, what, handler, upto, number in connection.execute(query):
-                found[span].add(what, handler, upto, int(number))
+            for span, what, about, upto, number in connection.execute(query):
+                found[span].add(what, about, upto, int(number))
+
+
+def _read_acks(connection: Connection, found: Mapping[int, Count], *, first: int, until: int, step: int) -> None:
+    """Add to what was found what acknowledgements took: both lengths of spans are whole at any time."""
+    at = counts.c.at - counts.c.at % step
+    length = LONG if step % LONG == 0 else MINUTE
+    within = (counts.c.step == length, counts.c.at >= first, counts.c.at < until)
+    query = select(at.label("span"), counts.c.upto, func.sum(counts.c.number)).group_by("span", counts.c.upto)
+    for span, upto, number in connection.execute(query.where(*within, counts.c.what == _ACKS)):
+        found[span].add(_ACKS, "", upto, int(number))
+
+
+def reached(times: Mapping[float, int], share: float) -> float | None:
+    """Return up to how many seconds so many percent took, None of none."""
+    enough, count = sum(times.values()) * share / 100, 0
+    for bound in sorted(times):
+        count += times[bound]
+        if count and count >= enough:
+            return bound
+    return None
+
+
+def total(parts: Iterable[Mapping[T, int]]) -> dict[T, int]:
+    """Return the sums of counts."""
+    sums: Counter[T] = Counter()
+    for part in parts:
+        sums.update(part)
+    return dict(sums)
 
 
 def _counted(
@@ -185,9 +257,9 @@ def _counted(
 
     found: list[tuple[int, _Row]] = []
     for query in (_stored, _others, tried):
-        for what, handler, upto, number, at in connection.execute(all_spans(query)):
+        for what, about, upto, number, at in connection.execute(all_spans(query)):
             if number:
-                found.append((at, (what, handler, upto, int(number))))
+                found.append((at, (what, about, upto, int(number))))
     return found
 
 
@@ -203,8 +275,9 @@ def _stored(begin: float, end: float) -> _Query:
 def _others(begin: float, end: float) -> _Query:
     verdict = deliveries.c.verdict
     what = case((verdict == "refused", "refused"), else_="duplicates")
-    query = select(what, _NOBODY, _NOTHING, func.count() + func.sum(deliveries.c.unlisted))
-    return query.where(deliveries.c.received_at >= begin, deliveries.c.received_at < end).group_by(verdict)
+    why = case((verdict == "refused", deliveries.c.reason), else_="").label("why")
+    query = select(what, why, _NOTHING, func.count() + func.sum(deliveries.c.unlisted))
+    return query.where(deliveries.c.received_at >= begin, deliveries.c.received_at < end).group_by(verdict, "why")
 
 
 def _tried(begin: float, end: float) -> _Query:

@@ -1,13 +1,15 @@
 """Events, runs, handlers and refusals over the API."""
 
 import json
+import math
 import time
 
 import pytest
+from sqlalchemy import insert
 
 from receiver.api import call
 from receiver.ids import first_id
-from receiver.store import Arrival, Endpoint, Finished, NewJob, Refusal, Reported
+from receiver.store import Arrival, Endpoint, Finished, NewJob, Refusal, Reported, tables
 
 from .conftest import TOKEN, opened
 
@@ -189,10 +191,16 @@ async def test_a_handler_is_paused_and_resumed(client, ledger):
     assert (await client.post("/handlers/log/pause")).status_code == 404
     await ledger.handlers.report([reported("log")], worker="w")
     assert (await client.post("/handlers/log/pause")).json()["paused_at"] > 0
-    assert await ledger.runs.paused() == {"log"}
+    assert {one["name"] for one in await ledger.handlers.list() if one["paused_at"]} == {"log"}
     assert (await client.post("/handlers/log/resume")).json()["paused_at"] is None
-    await ledger.events.add([arrival()])
+    [id] = [one.event_id for one in await ledger.events.add([arrival()])]
     await handle(ledger)
+    for pause, paused in (("pause", True), ("resume", False)):
+        await client.post(f"/handlers/log/{pause}")
+        [listed] = (await client.get("/runs")).json()["runs"]
+        [of_event] = (await client.get(f"/events/{id}")).json()["runs"]
+        shown = (await client.get(f"/runs/{listed['id']}")).json()
+        assert [one["paused"] for one in (listed, shown, of_event)] == [paused] * 3
     [row] = (await client.get("/handlers")).json()["handlers"]
     assert (row["name"], row["there"], row["failed"], row["last_hour"]) == ("log", True, 1, {"failed": 1})
 
@@ -211,6 +219,8 @@ async def test_refused_deliveries_say_why_and_duplicates_are_apart(client, ledge
     await ledger.events.add([arrival()])
     [refused] = (await client.get("/refused")).json()["refused"]
     assert refused["reason"] == "wrong-signature"
+    counts = (await client.get("/stats?spans=2")).json()["counts"]
+    assert [count["refusals"] for count in counts if count["refused"]] == [{"wrong-signature": 1}]
     [copy] = (await client.get("/refused?verdict=duplicate")).json()["refused"]
     assert (await client.get(f"/refused?event_id={copy['event_id']}")).json() == {"refused": [copy], "next": None}
     assert (await client.get("/refused?event_id=evt_0")).json()["refused"] == []
@@ -231,9 +241,19 @@ async def test_endpoints_and_counts_tell_how_it_goes(client, ledger):
     await ledger.events.add([arrival()])
     await handle(ledger)
     await ledger.jobs.add(NewJob(source="videogen", tool="X"))
+    await ledger.tally.keep_acks({0.005: 90, 0.1: 8, math.inf: 2})
+    took = {"step": 1800, "at": (time.time() - 3600) // 1800 * 1800, "about": "log"}
+    took |= {"what": "done", "upto": 0.2, "number": 3}
+    async with ledger.database.write() as connection:
+        await connection.execute(insert(tables.counts), [took])
+        await connection.execute(insert(tables.beats), [{"part": "tally", "seen_at": time.time() // 3600 * 3600}])
     stats = (await client.get("/stats?span=hour&spans=2")).json()
     assert [sum(count[name] for count in stats["counts"]) for name in ("events", "failed", "refused")] == [1, 1, 0]
     assert len(stats["counts"]) == 2
+    acks, attempts = {"p50": 0.005, "p95": 0.1, "p99": None}, dict.fromkeys(("p50", "p95", "p99"), 0.2)
+    assert (stats["ack_seconds"], stats["attempt_seconds"]) == (acks, attempts)
+    assert [count["ack_seconds"] for count in stats["counts"]] == [None, acks]
+    assert [count["attempt_seconds"] for count in stats["counts"]] == [attempts, None]
     assert (stats["open_jobs"], stats["heard"]) == ({"videogen": {"waiting": 1}}, {"videogen": 7.0})
 
 

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import time
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from receiver.api import call, jobs
 from receiver.recall import all_described
+from receiver.registry import find_sources
 from receiver.settings import Settings
-from receiver.store import NewJob
+from receiver.sources import find_tool
+from receiver.store import NewJob, tables
+from receiver.usual import Usual
 
 from .conftest import TOKEN, opened
 
@@ -151,6 +155,19 @@ async def test_listings_come_in_pages_newest_first(client):
     assert (await client.get("/jobs?colour=red")).status_code == 422
 
 
+async def test_a_job_is_told_with_what_is_usual_and_whether_it_is_overdue(client, ledger):
+    id = await tracked(ledger)
+    usual = find_tool(find_sources()["videogen"], "GENERATE_SOUND_EFFECT").usual
+    for age, overdue in ((0, False), (3 * usual + 9, True)):
+        async with ledger.database.write() as connection:
+            await connection.execute(update(tables.jobs).values(created_at=time.time() - age, submitted_at=None))
+        [listed] = (await client.get("/jobs")).json()["jobs"]
+        shown = (await client.get(f"/jobs/{id}")).json()
+        assert [(one["usual"], one["overdue"]) for one in (listed, shown)] == [(usual, overdue)] * 2
+    await end(ledger, id)
+    assert (await client.get(f"/jobs/{id}")).json()["overdue"] is False
+
+
 async def test_a_job_is_cancelled_once_and_not_after_its_end(client, ledger):
     id = await tracked(ledger)
     assert (await client.post(f"/jobs/{id}/cancel")).status_code == 202
@@ -167,7 +184,7 @@ async def test_a_listing_asks_for_the_ends_of_all_its_jobs_at_once(ledger):
     event.listen(
         ledger.database.engine.sync_engine, "before_cursor_execute", lambda *about: asked.append(about[2]), named=False
     )
-    told = await all_described(ledger, jobs, {})
+    told = await all_described(ledger, jobs, {}, Usual(ledger, {}))
     assert len([statement for statement in asked if "FROM events" in statement]) == 1
     assert [one["event_id"] for one in told] == [job.event_id for job in jobs]
     assert None not in [one["event_id"] for one in told]

@@ -84,6 +84,7 @@ class Day:
         for number in numbers if submitted else ():
             await self._track(number, f"vg_tool_{number:06}")
         await self._store.events.add(arrivals, refusals)
+        await self._store.tally.keep_acks({0.0025: events, 0.005: 1 + numbers[0] % 3, 0.025: numbers[0] % 2})
         if numbers[0] % 7 == 0:
             await self._store.events.add(arrivals[:1])
         await self._run(lambda run: self._went(run, run.event["id"]))

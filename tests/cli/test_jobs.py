@@ -1,6 +1,7 @@
 import asyncio
 import io
 import json
+import re
 
 import pytest
 
@@ -74,6 +75,7 @@ def test_a_job_from_elsewhere_is_tracked_once_and_waited_for(run, tmp_path):
     [job] = told(run("jobs", "track", "videogen", "vg_tool_1", "--tool", "generate-sound-effect", "--json"))
     assert (job["state"], job["job_id"], job["tool"]) == ("submitted", "vg_tool_1", "GENERATE_SOUND_EFFECT")
     assert told(run("jobs", "track", "videogen", "vg_tool_1", "--json"))[0]["id"] == job["id"]
+    assert re.search(r"^usual +\d+ s$", run("jobs", "show", "vg_tool_1").out, re.MULTILINE)
     end(tmp_path, "vg_tool_1")
     ended = run("jobs", "wait", "vg_tool_1")
     assert ended.code == 0

@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import math
 import os
+import re
 import threading
 import time
 
@@ -14,7 +16,7 @@ from receiver.app import Door
 from receiver.cli import follow
 from receiver.ids import new_id
 from receiver.settings import Settings
-from receiver.store import Alarm, Arrival, Finished, NewJob, Reported, Store
+from receiver.store import Alarm, Arrival, Finished, NewJob, Refusal, Reported, Store
 
 TOKEN = "a-token-that-is-long-enough"
 
@@ -44,6 +46,11 @@ async def add(store, count=1, **changes):
     await store.runs.turn(**common, free={}, finished=finished)
     await store.handlers.report([HANDLER], worker="w")
     return [one.event_id for one in added]
+
+
+def refusal(reason, **changes):
+    values = {"source": "videogen", "status": 401, "received_at": time.time(), "headers": "", "body": b"", "size": 0}
+    return Refusal(reason=reason, **values | changes)
 
 
 HANDLER = Reported(
@@ -242,13 +249,22 @@ def test_hostile_text_is_one_row_of_a_table_and_as_it_is_in_json(run):
 
 def test_a_run_and_how_it_goes_are_shown_to_people(run):
     stored(add)
+    stored(lambda store: store.events.add([], [refusal("wrong-signature", unlisted=1), refusal("not-json")]))
     [found] = [json.loads(line) for line in run("runs", "list", "--json", "--handler", "log").out.splitlines()]
     shown = run("runs", "show", found["id"]).out
     assert "attempt 1 failed" in shown
     assert "would start again" in run("runs", "retry", found["id"], "--dry-run").out
+    stored(lambda store: store.runs.pause("log"))
+    run("runs", "retry", found["id"])
+    assert "waits       until its handler is resumed" in run("runs", "show", found["id"]).out
+    stored(lambda store: store.runs.resume("log"))
+    assert re.search(r"waits +until 20.* UTC", run("runs", "show", found["id"]).out)
+    stored(lambda store: store.tally.keep_acks({0.005: 9, math.inf: 1}))
     told = run("stats", "--span", "hour", "--spans", "2").out
+    assert "acks            50 % in 0.005 s, 95 % in over 10 s" in told
     assert "backlog" in told
     assert "duplicates" in told
+    assert "refused         wrong-signature 2, not-json 1" in told
 
 
 def test_a_listing_goes_on_over_pages_that_find_nothing(run, monkeypatch):

@@ -4,6 +4,7 @@ import dataclasses
 import html
 import itertools
 import json
+import math
 import re
 import threading
 import time
@@ -13,10 +14,8 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import insert, select, update
 
-from receiver import meters
 from receiver.dashboard import events, overview, pages
 from receiver.dashboard import runs as runs_pages
-from receiver.dashboard.overview import acks
 from receiver.dashboard.refused import REASONS
 from receiver.store import (
     Finished,
@@ -29,6 +28,7 @@ from receiver.store import (
     page,
     replay,
     tables,
+    tally,
 )
 
 from .conftest import ORIGIN, opened, sign_in
@@ -372,10 +372,10 @@ async def test_all_handlers_of_an_event_run_again_also_one_that_was_added_since(
 async def test_a_handler_is_paused_and_resumed(shown, ledger, act, tmp_path):
     await fill(ledger, tmp_path / "files", at=time.time())
     assert "Its runs wait" in (await act("/handlers/pause", name="publish")).text
-    assert await ledger.runs.paused() == {"publish"}
+    assert {one["name"] for one in await ledger.handlers.list() if one["paused_at"]} == {"publish"}
     assert "publish is paused" in (await shown.get("/")).text
     assert "It goes on." in (await act("/handlers/resume", name="publish")).text
-    assert await ledger.runs.paused() == set()
+    assert {one["name"] for one in await ledger.handlers.list() if one["paused_at"]} == set()
     assert (await act("/handlers/pause", name="nobody")).status_code == 404
 
 
@@ -397,18 +397,12 @@ async def test_the_overview_says_what_needs_a_look_and_where(shown, ledger, tmp_
     assert "data-series" in page
 
 
-async def test_the_overview_shows_over_time_how_long_it_takes(shown, ledger, tmp_path, monkeypatch):
-    spread = meters.Spread("test_of_the_overview", "", "source", bounds=(0.01, 0.1, 1.0))
-    meters.ALL.remove(spread)
-    past = meters.Past(spread)
-    past.look(time.time())
-    for value in [0.05] * 90 + [70.0] * 10:  # longer than any bound, and than JSON knows
-        spread.add(value, "videogen")
-    monkeypatch.setattr(meters, "PAST_ACKS", past)
+async def test_the_overview_shows_over_time_how_long_it_takes(shown, ledger, tmp_path):
+    await ledger.tally.keep_acks({0.1: 90, math.inf: 10})  # longer than any bound, and than JSON knows
     await fill(ledger, tmp_path / "files", at=time.time())
     async with ledger.database.write() as connection:  # as a worker will have done by then
         minute = int(time.time() // 60 * 60)
-        row = {"step": 60, "at": minute, "what": "done", "handler": "download", "upto": 0.2, "number": 3}
+        row = {"step": 60, "at": minute, "what": "done", "about": "download", "upto": 0.2, "number": 3}
         await connection.execute(insert(tables.counts), [row])
         await connection.execute(insert(tables.beats), [{"part": "tally", "seen_at": minute + 60}])
     text = html.unescape((await shown.get("/?span=1h")).text)
@@ -416,6 +410,37 @@ async def test_the_overview_shows_over_time_how_long_it_takes(shown, ledger, tmp
     assert told["names"] == ["Acknowledgements, 50 %", "Acknowledgements, 95 %", "Handlers, 50 %", "Handlers, 95 %"]
     assert [[one for one in line if one is not None] for line in told["series"]] == [[0.1], [10], [0.2], [0.2]]
     assert "≤ 200 ms" in text
+    [row] = re.findall(r"<strong>Acknowledgement</strong>.*?</tr>", text)
+    assert re.findall(r'"right">(.*?)</td>', row) == ["≤ 100 ms", "> 10 s", "> 10 s"]
+
+
+async def test_the_overview_shows_which_reason_for_refusals_grew(shown, ledger):
+    now = time.time()
+    rows = [(0, "wrong-signature", 7), (0, "<b>new</b>", 2), (4000, "wrong-signature", 3), (4000, "not-json", 5)]
+    counts = [
+        {"step": 60, "at": (now - ago) // 60 * 60, "what": "refused", "about": why, "upto": 0, "number": number}
+        for ago, why, number in rows
+    ]
+    async with ledger.database.write() as connection:
+        await connection.execute(insert(tables.counts), counts)
+        await connection.execute(insert(tables.beats), [{"part": "tally", "seen_at": now // 60 * 60 + 60}])
+    page = (await shown.get("/?span=1h")).text
+    assert "<b>new" not in page
+    told = html.unescape(page)
+    section = told[told.index('id="refusals"') :].partition("</section>")[0]
+    found = re.findall(r'mono">(.*?)</span></td><td class="right">(.*?)</td><td class="right">(.*?)</td>', section)
+    assert found == [("wrong-signature", "7", "3"), ("<b>new</b>", "2", "0"), ("not-json", "0", "5")]
+    series = json.loads(re.search(r'data-series="({.*?})"', section)[1])
+    assert series["names"] == ["wrong-signature", "<b>new</b>", "not-json"]
+    assert [sum(line) for line in series["series"]] == [7, 2, 0]
+
+
+async def test_the_overview_says_when_it_cannot_know_what_was_refused_before(shown, ledger, tmp_path, monkeypatch):
+    await fill(ledger, tmp_path / "files", at=time.time())
+    monkeypatch.setattr(tally, "AT_ONCE", 61)
+    monkeypatch.setattr(tally, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    section = (await shown.get("/?span=1h")).text.partition('id="refusals"')[2]
+    assert '<td class="right">1</td><td class="right">–</td>' in section
 
 
 async def test_an_alarm_that_is_on_stands_first_and_leads_to_where_to_look(shown, ledger, tmp_path):
@@ -522,15 +547,6 @@ async def test_a_file_in_a_bucket_is_linked_to_for_a_minute(url, ledger, monkeyp
         assert "X-Amz-Expires=60" in answer.headers["location"]
         for elsewhere in ("s3://other/f.png", "/etc/passwd", "s3://bucket/kept/../f"):
             assert (await client.get(f"/files/{await kept(ledger, elsewhere)}")).status_code == 404
-
-
-def test_how_long_acknowledgements_take_is_told_from_the_meter():
-    spread = meters.Spread("test_of_the_overview", "", "source", bounds=(0.01, 0.1, 1.0))
-    meters.ALL.remove(spread)
-    assert acks(spread) is None
-    for value in [0.005] * 60 + [0.05] * 38 + [7.0] * 2:
-        spread.add(value, "videogen")
-    assert acks(spread) == {"p50": 0.01, "p95": 0.1, "p99": float("inf")}
 
 
 async def test_pages_and_buttons_work_on_each_engine(database_url, tmp_path):

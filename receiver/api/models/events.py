@@ -76,6 +76,7 @@ class EventRun(BaseModel):
     state: str
     attempt: int
     due_at: float
+    paused: bool = Field(description="Whether its handler is.")
     error: str | None
     attempts: list[Attempt]
 

@@ -107,6 +107,10 @@ class JobAnswer(BaseModel):
     ended_at: float | None
     deadline_at: float | None
     due_at: float | None
+    usual: float | None = Field(
+        description="Seconds that jobs like it take: our last ones, or what is known of the tool; null if nobody knows."
+    )
+    overdue: bool = Field(description="Whether it goes on after three times that.")
     asked: int
     failures: int
     request_id: str | None

@@ -52,6 +52,7 @@ class RunRow(BaseModel):
     error: str | None
     created_at: float
     due_at: float
+    paused: bool = Field(description="Whether its handler is: then it waits until that is resumed, due or not.")
     started_at: float | None
     finished_at: float | None
     lease_until: float | None

@@ -51,10 +51,10 @@ def upgrade() -> None:
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("what", sa.Text(), nullable=False),
-        sa.Column("handler", sa.Text(), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
         sa.Column("upto", sa.Double(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("step", "at", "what", "handler", "upto"),
+        sa.PrimaryKeyConstraint("step", "at", "what", "about", "upto"),
     )
     op.create_table(
         "deliveries",
