@@ -23,6 +23,9 @@ BUCKETS = ("s3://", "gs://", "az://")
 #: an upload takes, and S3's 10,000 parts hold 80 GB.
 UPLOADS, PARTS, PART_SIZE = 4, 2, 8 * 2**20
 
+#: Bytes of a bucket's file that are asked for at once by whoever is shown it: that much memory a viewer takes.
+PIECE = 2**18
+
 
 class Part:
     """A file in the making, on this machine's disk."""
@@ -238,6 +241,19 @@ class Bucket:
         with self._told(f"not read from {self.place}"):
             return bytes(await (await self._obstore.get_async(self._store, file)).bytes_async())
 
+    async def pieces(self, file: str, part: range, *, size: int) -> AsyncIterator[bytes]:
+        """Return `part` of the bytes of a file in small pieces. Raises OSError, also if it is not of that `size`."""
+        with self._told(f"not read from {self.place}"):
+            found = await self._obstore.get_async(self._store, file, options={"range": (part.start, part.stop)})
+        if found.meta["size"] != size:
+            raise FileNotFoundError(errno.ENOENT, f"not read from {self.place}: it is another file by now")
+        return self._read_on(found.stream(min_chunk_size=PIECE))
+
+    async def _read_on(self, stream: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+        with self._told(f"not read to its end from {self.place}"):
+            async for piece in stream:
+                yield bytes(piece)
+
     async def holds(self, file: str, *, size: int, sha256: str) -> bool:
         """Whether a file of that size is there: what a bucket has taken whole, it keeps whole."""
         try:
@@ -309,3 +325,10 @@ class Gallery:
     def is_remote(self, place: str) -> bool:
         """Whether a file lies in the bucket where files are kept now."""
         return isinstance(self._files, Bucket) and name_at(self._files, place) is not None
+
+    async def pieces(self, place: str, part: range, *, size: int) -> AsyncIterator[bytes]:
+        """Return `part` of the bytes of a file in the bucket. Raises OSError, also if it is elsewhere or changed."""
+        file = name_at(self._files, place)
+        if file is None or not isinstance(self._files, Bucket):
+            raise FileNotFoundError(errno.ENOENT, "it is not in the bucket")
+        return await self._files.pieces(file, part, size=size)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from receiver.errors import ConfigError
-from receiver.files import Bucket, Folder, Gallery, _discard, name_at, open_files
+from receiver.files import PIECE, Bucket, Folder, Gallery, _discard, name_at, open_files
 
 BODY = b"media" * 1000
 
@@ -99,6 +99,15 @@ async def test_a_large_file_reaches_the_bucket_in_parts_and_whole(bucket, monkey
     body = bytes(range(256)) * 2**16  # 16 MiB
     await keep(bucket.files, "long.mp4", body)
     assert sha256(await bucket.files.read("long.mp4")) == sha256(body)
+
+
+async def test_a_large_file_comes_from_the_bucket_in_small_pieces(bucket):
+    body = bytes(range(256)) * 2**14  # 4 MiB
+    place = await keep(bucket.files, "long.mp4", body)
+    pieces = await Gallery(bucket.files).pieces(place, range(5, len(body)), size=len(body))
+    read = [piece async for piece in pieces]
+    assert b"".join(read) == body[5:]
+    assert max(map(len, read)) <= 2 * PIECE
 
 
 async def test_what_a_bucket_refuses_is_told_without_keys_and_urls(bucket):

@@ -96,9 +96,9 @@ def here(tmp_path: Path) -> Callable[..., object]:
     """
 
     @contextmanager
-    def opened(fill: Callable[[Store], Awaitable[T]]) -> Iterator[tuple[str, T]]:
+    def opened(fill: Callable[[Store], Awaitable[T]], *, files: str = "") -> Iterator[tuple[str, T]]:
         url = f"sqlite:///{tmp_path / 'receiver.db'}"
-        settings = Settings(database_url=url, admin_token=TOKEN, files=str(tmp_path / "files"))
+        settings = Settings(database_url=url, admin_token=TOKEN, files=files or str(tmp_path / "files"))
         ready: Future[T] = Future()
         left: Future[Callable[[], object]] = Future()
 

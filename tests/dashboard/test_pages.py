@@ -539,11 +539,45 @@ async def test_a_file_in_a_bucket_is_linked_to_for_a_minute(url, ledger, monkeyp
         monkeypatch.setenv(name, value)
     async with opened(url, time.time, files="s3://bucket/kept") as client:
         await sign_in(client)
-        answer = await client.get(f"/files/{await kept(ledger, 's3://bucket/kept/f.png')}")
+        answer = await client.get(f"/files/{await kept(ledger, 's3://bucket/kept/f.png')}?download=1")
         assert answer.status_code == 303
         assert "X-Amz-Expires=60" in answer.headers["location"]
         for elsewhere in ("s3://other/f.png", "/etc/passwd", "s3://bucket/kept/../f"):
             assert (await client.get(f"/files/{await kept(ledger, elsewhere)}")).status_code == 404
+
+
+async def test_media_in_a_bucket_plays_in_the_page_part_by_part_and_asks_nobody_else(url, ledger, bucket):
+    body = bytes(range(256)) * 4096
+    async with bucket.files.new("clip") as part:
+        await part.write(body)
+        place = await part.keep("clip.mp4", media_type="video/mp4")
+    about = {"event_id": "evt_x", "handler": "download", "source": "videogen", "job_id": "j", "type": "VIDEO"}
+    facts = {"state": "captured", "sha256": "ab", "media_type": "video/mp4", "expires_at": None}
+    for output_id, size in (("1", len(body)), ("another by now", 5)):
+        await ledger.outputs.record(output_id=output_id, place=place, size=size, **about, **facts)
+    changed, good = (f"/files/{one['id']}" for one in await ledger.outputs.recent())
+    async with opened(url, time.time, files=bucket.files.place) as client:
+        await sign_in(client)
+        whole = await client.get(good)
+        assert (whole.status_code, whole.content, whole.headers["content-type"]) == (200, body, "video/mp4")
+        assert whole.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+        for asked, start, stop in (
+            ("bytes=0-", 0, len(body)),
+            ("bytes=1000-1003", 1000, 1004),
+            ("bytes=1048570-9999999", 1048570, len(body)),
+            ("bytes=-5", len(body) - 5, len(body)),
+        ):
+            told = await client.get(good, headers={"range": asked, "if-range": '"ab"'})
+            assert (told.status_code, told.content) == (206, body[start:stop])
+            assert told.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(body)}"
+        for asked in ("bytes=1048576-", "bytes=-0", "bytes=9-5", "bytes=-"):
+            told = await client.get(good, headers={"range": asked})
+            assert (told.status_code, told.headers["content-range"]) == (416, f"bytes */{len(body)}"), asked
+        for more in ({"range": "bytes=0-1,5-6"}, {"range": "bytes=0-1", "if-range": '"older"'}):
+            assert (await client.get(good, headers=more)).content == body
+        assert (await client.get(changed)).status_code == 404
+        await bucket.files.delete("clip.mp4")
+        assert (await client.get(good)).status_code == 404
 
 
 async def test_pages_and_buttons_work_on_each_engine(database_url, tmp_path):
