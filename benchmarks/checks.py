@@ -52,6 +52,6 @@ def handled(url: str) -> None:
 
 
 def _left(url: str) -> bool:
-    waiting = "SELECT EXISTS (SELECT 1 FROM events WHERE state = 'waiting')"
+    waiting = "SELECT EXISTS (SELECT 1 FROM news)"
     unended = "SELECT EXISTS (SELECT 1 FROM runs WHERE state = 'waiting' OR state = 'running')"
     return any(ask(url, query)[0][0] for query in (waiting, unended))

@@ -109,6 +109,7 @@ def build(path: Path, *, events: int, waiting: int, also: Iterable[str] = ()) ->
     database.executemany(
         f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", rows(events)
     )
+    database.execute("DELETE FROM news")
     database.execute(
         "INSERT INTO runs (id, event_id, handler, state, due_at, attempt, token, created_at, started_at, finished_at) "
         "SELECT 'run' || substr(id, 4), id, 'nothing', CASE WHEN done THEN 'done' ELSE 'waiting' END, received_at, "
@@ -138,6 +139,6 @@ def rows(count: int) -> Iterator[tuple[object, ...]]:
         at = now - (count - number) / 10
         name = f"evt_{(int(at * 1000) << 80) + number:032x}"
         yield (
-            name, "videogen", "dispatched", "tool_execution.succeeded", "job.succeeded", job_id(key),
+            name, "videogen", None, "tool_execution.succeeded", "job.succeeded", job_id(key),
             "GENERATE_AVATAR", "webhook", at, at, message_id(key), f"{job_id(key)}:succeeded", HEADERS, body(key),
         )  # fmt: skip

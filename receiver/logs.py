@@ -50,6 +50,13 @@ def _closed(found: re.Match[str]) -> str:
     return f"{found['scheme']}{user}{found['rest']}{more}"
 
 
+def printable(text: str) -> str:
+    """Return `text` as a terminal can be given it: what would be obeyed, or turn the text around it, is replaced."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def configure(*, format: Literal["console", "json"], level: str, secrets: Iterable[str] = ()) -> None:
     """Send everything this process logs to standard error, one line each, libraries' records included.
 
@@ -64,10 +71,10 @@ def configure(*, format: Literal["console", "json"], level: str, secrets: Iterab
         structlog.processors.format_exc_info,
         _scrub_values,
     ]
-    renderer: Any = (
-        structlog.processors.JSONRenderer(default=str)
+    rendering: list[Any] = (
+        [structlog.processors.JSONRenderer(default=str)]
         if format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [_print_values, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[
@@ -83,7 +90,7 @@ def configure(*, format: Literal["console", "json"], level: str, secrets: Iterab
     output.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
@@ -96,6 +103,11 @@ def configure(*, format: Literal["console", "json"], level: str, secrets: Iterab
 def _scrub_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     # What begins with an underscore is structlog's own, for its last steps.
     return {key: value if key.startswith("_") else _scrubbed(value) for key, value in event.items()}
+
+
+def _print_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    # Of what is no text, the renderer shows the `repr`.
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _scrubbed(value: Any) -> Any:

@@ -82,6 +82,19 @@ def test_console_logs_are_for_people(capsys):
     assert "shown" in capsys.readouterr().err
 
 
+def test_what_strangers_wrote_moves_no_cursor_on_a_console(capsys):
+    logs.configure(format="console", level="warning")
+    structlog.get_logger("a").warning("refused", source="\x1b[2Jgone\x9b2J\u202e", more=["\x1b"])
+    logging.getLogger("theirs").warning("told \x1b[2J")
+    try:
+        raise ValueError("\x1b[31m")
+    except ValueError:
+        structlog.get_logger("a").exception("broken")
+    shown = capsys.readouterr().err
+    assert all(char.isprintable() or char == "\n" for char in shown)
+    assert "\N{REPLACEMENT CHARACTER}[2Jgone" in shown
+
+
 GIVEN = ("an-admin-token-made-up", "postgres-pass word", "key/of+a=provider")
 
 #: Secrets as they come: given by settings, or recognised by how they look.

@@ -15,7 +15,7 @@ from receiver.errors import BadParameters, ConfigError, ProviderError, Unavailab
 from receiver.recall import event_of
 from receiver.registry import find_sources
 from receiver.settings import Settings
-from receiver.sources import Submission
+from receiver.sources import Answer, Submission
 from receiver.store import Arrival, NewJob, Store
 from receiver.tracker import UNKNOWN, Tracker, new_job
 
@@ -317,6 +317,21 @@ async def test_a_sending_that_was_never_recorded_is_looked_for(store, studio, tr
     studio.replies = [["s1"]]
     await track()
     assert (await store.jobs.get(job_id)).job_id == "s1"
+
+
+async def test_what_a_provider_says_that_an_engine_cannot_hold_stops_nobody(store, studio, track, submit, clock):
+    job_id = await submit(ASKED)
+    said = "half \ud800 and \0"
+    running = Answer(standing="running", status=said, progress=None, body=None)
+    studio.replies = [Submission(job_id="s1"), ProviderError(said, status=500), running]
+    told = []
+    for _ in range(3):
+        await track()
+        job = await store.jobs.get(job_id)
+        told.append((job.error, job.status))
+        clock.turn(3600)
+    kept = "half ? and \ufffd"
+    assert told == [(None, None), (kept, None), (None, kept)]
 
 
 async def test_a_job_that_never_ends_has_failed_at_its_deadline(store, studio, track, submit, clock):

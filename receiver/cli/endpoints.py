@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from .link import RECEIVER, Link, linked, segment
-from .output import Json, console, show
+from .output import Json, show, tell
 
 app = typer.Typer(name="endpoints", help="Webhooks registered at providers.", no_args_is_help=True)
 
@@ -69,4 +69,4 @@ async def delete_endpoint(link: Link, id: Id, source: SourceName = "videogen", f
 
 
 def _print(change: dict[str, Any]) -> None:
-    console.print("; ".join((change["text"], *change["remarks"])), highlight=False, markup=False, soft_wrap=True)
+    tell("; ".join((change["text"], *change["remarks"])))

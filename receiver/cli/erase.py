@@ -8,7 +8,7 @@ from ..errors import ReceiverError
 from .bulk import pieces
 from .events import DryRun
 from .link import Link, linked, segment
-from .output import complain, console, plain
+from .output import complain, console, tell
 
 
 @linked()
@@ -40,7 +40,7 @@ async def erase(
         highlight=False,
     )
     for place in told["left"]:
-        console.print(f"not here, delete it yourself: {plain(place)}", highlight=False, soft_wrap=True)
+        tell(f"not here, delete it yourself: {place}")
     for line in told["busy"]:
         complain(line)
     if told["busy"] or (told["left"] and not dry_run):

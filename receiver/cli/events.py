@@ -7,12 +7,13 @@ import typer
 
 from ..config import read
 from ..errors import ReceiverError
+from ..logs import printable
 from ..registry import Handler, find_handlers
 from ..settings import load
 from .bulk import bulk
 from .follow import follow
 from .link import Link, linked, segment
-from .output import Json, Limit, ago, attempts, console, moment, plain, show
+from .output import Json, Limit, ago, attempts, console, moment, show, tell
 
 app = typer.Typer(name="events", help="What providers told us.", no_args_is_help=True)
 
@@ -147,12 +148,12 @@ def _print(event: dict[str, Any]) -> None:
     facts = {name: event[name] for name in _SHOWN if event[name] is not None}
     facts["received"] = f"{moment(event['received_at'])} UTC"
     for name, value in facts.items():
-        console.print(f"[bold]{name:<12}[/]{plain(str(value))}", highlight=False, soft_wrap=True)
+        tell((f"{name:<12}", "bold"), str(value))
     for run in event["runs"]:
-        console.print(f"\n[bold]{plain(run['handler'])}[/] {run['state']}  ({run['id']})", highlight=False)
+        tell("\n", (run["handler"], "bold"), f" {run['state']}  ({run['id']})")
         attempts(run["attempts"])
     console.print()
-    console.print_json(data=event["data"])
+    console.print_json(printable(json.dumps(event["data"], ensure_ascii=False)))
 
 
 #: What is shown above the runs, in this order, if it is there.

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from .output import cell, console
+from .output import cell, tell
 
 #: Seconds between two looks, and rows that are remembered as printed.
 LOOK, REMEMBERED = 1.0, 20_000
@@ -71,4 +71,4 @@ def _print(row: dict[str, Any], columns: Sequence[str], *, as_json: bool) -> Non
     if as_json:
         typer.echo(json.dumps(row))
     else:
-        console.print("  ".join(cell(column, row[column]) for column in columns), highlight=False, soft_wrap=True)
+        tell("  ".join(cell(column, row[column]) for column in columns))

@@ -17,7 +17,7 @@ from ..registry import Handler, find_configurable, find_handlers, find_sources
 from ..settings import Settings, load
 from .events import configured_handlers
 from .link import Link, linked, segment
-from .output import Json, console, plain, show
+from .output import Json, show, tell
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 
@@ -59,7 +59,7 @@ async def list_handlers(
     show(rows, columns, as_json=as_json, empty="No handlers: see RECEIVER_HANDLERS.")
     if not as_json and link.is_here:
         offers = ", ".join(offer.name for offer in find_configurable(settings.handlers)) or "nothing"
-        console.print(f"receiver.toml may use: {offers}", highlight=False)
+        tell(f"receiver.toml may use: {offers}")
 
 
 def _why(name: str, event: Event | None) -> dict[str, Any]:
@@ -84,15 +84,15 @@ def try_handler(name: Annotated[str, typer.Argument(metavar="NAME")], file: Samp
     configure(format=settings.log_format, level=settings.log_level)
     folder = Path(tempfile.mkdtemp(prefix="receiver-test-"))
     if reason := handler.why_not(event):
-        console.print(f"By itself it would not get this event: {plain(reason)}.", highlight=False, soft_wrap=True)
+        tell(f"By itself it would not get this event: {reason}.")
     stage = Stage(settings.model_copy(update={"files": str(folder)}))
     began = time.monotonic()
     ended = asyncio.run(stage.run(handler, event))
     for line in _told(name, event, ended, seconds=time.monotonic() - began):
-        console.print(plain(line), highlight=False, soft_wrap=True)
+        tell(line)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
-        console.print(f"  file {plain(str(path))}, {path.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
+        tell(f"  file {path}, {path.stat().st_size:,} bytes")
     if not files:
         folder.rmdir()
     raise typer.Exit(0 if ended.outcome == "done" else 1)
@@ -133,14 +133,12 @@ def new_handler(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
         raise ConfigError(f"there is a handler {name} already: see `receiver handlers list`")
     first = not Path(place).is_dir()
     for file in begin(name, Path(place)):
-        console.print(f"written: {plain(str(file))}", highlight=False, soft_wrap=True)
+        tell(f"written: {file}")
     hidden = sorted({handler.name for handler in before} - {handler.name for handler in configured_handlers()})
     if first and hidden:
-        console.print(
+        tell(
             f"From now on there is a folder {place}, and so these run only if they are named: {', '.join(hidden)}. "
-            f"E.g. RECEIVER_HANDLERS={place},handlers.{hidden[0]}",
-            highlight=False,
-            soft_wrap=True,
+            f"E.g. RECEIVER_HANDLERS={place},handlers.{hidden[0]}"
         )
 
 
@@ -158,7 +156,7 @@ def docs() -> None:
 async def pause_handler(link: Link, name: Name) -> None:
     """Let a handler's runs wait; new ones gather until it is resumed."""
     await link.post(f"/handlers/{segment(name)}/pause")
-    console.print(f"{plain(name)} is paused.", highlight=False)
+    tell(f"{name} is paused.")
 
 
 @app.command("resume")
@@ -166,7 +164,7 @@ async def pause_handler(link: Link, name: Name) -> None:
 async def resume_handler(link: Link, name: Name) -> None:
     """Let a paused handler go on."""
     await link.post(f"/handlers/{segment(name)}/resume")
-    console.print(f"{plain(name)} goes on.", highlight=False)
+    tell(f"{name} goes on.")
 
 
 @linked(make=True)

@@ -10,11 +10,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from ..api.models.jobs import JobState
 from ..events import redact_url
+from ..logs import printable
 from ..store.ledger import DEADLINE
 from .events import Follow, SourceOf
 from .follow import follow
 from .link import Link, linked, segment
-from .output import Json, Limit, console, moment, plain, show
+from .output import Json, Limit, console, moment, show, tell
 
 app = typer.Typer(name="jobs", help="What providers work on.", no_args_is_help=True)
 
@@ -139,7 +140,7 @@ async def _go_on(link: Link, id: str, *, wait: bool, as_json: bool) -> None:
 
 async def _ended(link: Link, id: str) -> dict[str, Any]:
     """Show how a job goes on until it has ended."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=100)
         while True:
@@ -148,7 +149,7 @@ async def _ended(link: Link, id: str) -> dict[str, Any]:
                 return job
             status = f" ({job['status']})" if job["status"] else ""
             told = job["state"] + status
-            progress.update(bar, description=plain(told), completed=job["progress"] or 0)
+            progress.update(bar, description=printable(told), completed=job["progress"] or 0)
             await asyncio.sleep(LOOK)
 
 
@@ -159,11 +160,11 @@ def _print(job: dict[str, Any], *, as_json: bool) -> None:
     for name, value in job.items():
         if value not in (None, {}, [], 0) and name != "outputs":
             told = f"{moment(value)} UTC" if name.endswith("_at") else _text(name, value)
-            console.print(f"[bold]{name:<13}[/]{plain(told)}", highlight=False, soft_wrap=True)
+            tell((f"{name:<13}", "bold"), told)
     for output in job["outputs"]:
         # Whoever needs the whole URL takes --json: a terminal's history is no place for signatures.
         told = f"{output['type'] or 'file'} {output['id']}  {redact_url(output['url'] or '')}"
-        console.print(f"[bold]{'output':<13}[/]{plain(told)}", highlight=False, soft_wrap=True)
+        tell((f"{'output':<13}", "bold"), told)
 
 
 def _text(name: str, value: object) -> str:

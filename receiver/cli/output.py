@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..events import seconds
+from ..logs import printable
 from ..retention import seconds_of
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -24,10 +25,26 @@ WIDEST = 10_000
 console = Console(width=None if sys.stdout.isatty() else WIDEST)
 _errors = Console(stderr=True)
 
+#: A text, or one with its style.
+Part = str | tuple[str, str]
+
 
 def complain(message: str) -> None:
     """Print an error."""
-    _errors.print(f"[bold red]error:[/] {plain(message)}", highlight=False, soft_wrap=True)
+    _errors.print(_line(("error:", "bold red"), f" {message}"), soft_wrap=True)
+
+
+def tell(*parts: Part) -> None:
+    """Print a line. Whatever is in it is shown, not obeyed: no markup, no control characters."""
+    console.print(_line(*parts), soft_wrap=True)
+
+
+def _line(*parts: Part) -> Text:
+    line = Text()
+    for part in parts:
+        text, style = (part, "") if isinstance(part, str) else part
+        line.append(printable(text), style)
+    return line
 
 
 def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
@@ -41,28 +58,28 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
             typer.echo(json.dumps(dict(row), default=str))
         return
     if not rows:
-        console.print(empty, highlight=False)
+        tell(empty)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(_title(column), overflow="fold")
     for row in rows:
-        table.add_row(*(cell(column, row[column]) for column in columns))
+        table.add_row(*(Text(cell(column, row[column])) for column in columns))
     if console.measure(table, options=console.options.update(max_width=WIDEST)).maximum <= console.width:
         console.print(table)
         return
     for row in rows:
-        _tell(row, columns)
+        _tell_row(row, columns)
 
 
-def _tell(row: Mapping[str, Any], columns: Sequence[str]) -> None:
+def _tell_row(row: Mapping[str, Any], columns: Sequence[str]) -> None:
     """Print a row over as many lines as it takes, each column with its title and whole, if a line can hold it."""
     first, *others = columns
-    console.print(f"[bold]{cell(first, row[first])}[/]", highlight=False, soft_wrap=True)
+    tell((cell(first, row[first]), "bold"))
     line = Text()
     for column in others:
         if value := cell(column, row[column]):
-            said = Text.from_markup(f"  [dim]{_title(column)}[/] {value}")
+            said = _line("  ", (_title(column), "dim"), f" {value}")
             if line and line.cell_len + said.cell_len > console.width:
                 console.print(line, soft_wrap=True)
                 line = Text()
@@ -78,11 +95,10 @@ def attempts(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print the attempts of a run."""
     for one in rows:
         took = one["finished_at"] - one["started_at"]
-        error = f": {plain(one['error'])}" if one["error"] else ""
-        line = f"  attempt {one['number']} {one['outcome']} after {took:.3f} s{error}"
-        console.print(line, highlight=False, soft_wrap=True)
+        error = f": {one['error']}" if one["error"] else ""
+        tell(f"  attempt {one['number']} {one['outcome']} after {took:.3f} s{error}")
         for noted in (one["note"] or "").splitlines():
-            console.print(f"    {plain(noted)}", highlight=False, soft_wrap=True)
+            tell(f"    {noted}")
 
 
 def ago(age: str | None, *, now: Callable[[], float] = time.time) -> float | None:
@@ -119,11 +135,4 @@ def cell(column: str, value: object) -> str:
         return moment(value)
     if isinstance(value, list | tuple):
         value = ", ".join(str(item) for item in value)
-    return plain(str(value)).replace("\n", " ")  # a line is a row
-
-
-def plain(text: str) -> str:
-    """Return text from outside so that it is shown, not obeyed: no markup, no control characters."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
-    ).replace("[", "\\[")
+    return printable(str(value)).replace("\n", " ")  # a line is a row

@@ -10,7 +10,7 @@ from .bulk import bulk
 from .events import DryRun, Follow, Id, JobId, Since, SourceOf
 from .follow import follow
 from .link import Link, linked, segment
-from .output import Json, Limit, ago, attempts, console, moment, plain, show
+from .output import Json, Limit, ago, attempts, console, moment, show, tell
 
 app = typer.Typer(name="runs", help="Handlers on events.", no_args_is_help=True)
 
@@ -51,10 +51,10 @@ async def show_run(link: Link, id: Id, as_json: Json = False) -> None:
         return
     for name in ("id", "handler", "state", "event_id", "source", "type", "job_id", "error"):
         if run[name] is not None:
-            console.print(f"[bold]{name:<12}[/]{plain(str(run[name]))}", highlight=False, soft_wrap=True)
+            tell((f"{name:<12}", "bold"), str(run[name]))
     if run["state"] == "waiting":
         told = "until its handler is resumed" if run["paused"] else f"until {moment(run['due_at'])} UTC"
-        console.print(f"[bold]{'waits':<12}[/]{told}", highlight=False)
+        tell((f"{'waits':<12}", "bold"), told)
     attempts(run["attempts"])
 
 
@@ -72,7 +72,7 @@ async def retry_runs(
     """Let a run that has ended start again, one that waits start now, or all failed ones that match start again."""
     if id:
         run = await link.post(f"/runs/{segment(id)}/retry") if not dry_run else await link.get(f"/runs/{segment(id)}")
-        console.print(f"{plain(run['handler'])} {'would start' if dry_run else 'starts'} again.", highlight=False)
+        tell(f"{run['handler']} {'would start' if dry_run else 'starts'} again.")
         return
     body = {"handler": handler, "events": {"source": source, "job_id": job, "since": ago(since)}}
     await _many(link, "/runs/retry", body, dry_run=dry_run, doing="retrying", what="failed runs", does="start again")
@@ -93,7 +93,7 @@ async def give_up(
     """Let a run that waits fail for good, or all that wait and match."""
     if id:
         run = await link.post(f"/runs/{segment(id)}/give-up") if not dry_run else await link.get(f"/runs/{segment(id)}")
-        console.print(f"{plain(run['handler'])} {'would give' if dry_run else 'has given'} up.", highlight=False)
+        tell(f"{run['handler']} {'would give' if dry_run else 'has given'} up.")
         return
     if not (handler or source or job or since or every):
         raise typer.BadParameter("name a run, narrow them with an option, or say --all")

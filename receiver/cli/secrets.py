@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from ..signatures import new_pair, new_secret
 from ..vault import new_key
 from .link import Link, linked, segment
-from .output import Json, ahead, console, moment, show
+from .output import Json, ahead, moment, show, tell
 
 app = typer.Typer(name="secrets", help="Keys and signing secrets.", no_args_is_help=True)
 
@@ -61,9 +61,9 @@ async def add(
     times = {"valid_from": ahead(since) if since else None, "valid_until": ahead(until) if until else None}
     told = await link.post("/secrets", {"source": source, "secret": _given(), **times})
     if told["did"] == "nothing":
-        _say(f"it is stored already, as {told['id']}: retire that one first to change when it counts")
+        tell(f"it is stored already, as {told['id']}: retire that one first to change when it counts")
     else:
-        _say(f"{told['id']} …{told['last4']} is stored for {source}")
+        tell(f"{told['id']} …{told['last4']} is stored for {source}")
 
 
 @app.command("list")
@@ -91,7 +91,7 @@ async def retire(
     text = f"{id} counts until {moment(told['valid_until'])} UTC"
     if not told["others"]:
         text += f"; after that no secret of {told['source']} does, and its deliveries are refused"
-    _say(text)
+    tell(text)
 
 
 def _given() -> str:
@@ -100,7 +100,3 @@ def _given() -> str:
     except UnicodeDecodeError:
         raise ConfigError("what stands on standard input is not text: its bytes are no UTF-8") from None
     return text.strip()
-
-
-def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

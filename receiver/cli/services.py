@@ -9,7 +9,7 @@ import typer
 from .. import logs
 from ..settings import Settings, load
 from ..store import Store
-from .output import console
+from .output import console, tell
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")]
@@ -137,6 +137,6 @@ def doctor() -> None:
     wrong = False
     for check in asyncio.run(examine(settings)):
         wrong = wrong or check.state == "wrong"
-        mark = {"fine": "[green]ok   [/]", "note": "[yellow]note [/]", "wrong": "[bold red]wrong[/]"}[check.state]
-        console.print(f"{mark} {check.name:<12}{check.text}".replace("[/]", "[/]"), highlight=False, soft_wrap=True)
+        mark = {"fine": ("ok   ", "green"), "note": ("note ", "yellow"), "wrong": ("wrong", "bold red")}[check.state]
+        tell(mark, f" {check.name:<12}{check.text}")
     raise typer.Exit(1 if wrong else 0)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .link import Link, linked
-from .output import Json, console, moment, plain, show
+from .output import Json, console, moment, show, tell
 
 
 @linked()
@@ -23,7 +23,7 @@ async def stats(
         typer.echo(json.dumps(found))
         return
     for name, value in {**_left(found), "refused": _refused(found)}.items():
-        console.print(f"[bold]{name:<16}[/]{plain(value)}", highlight=False, soft_wrap=True)
+        tell((f"{name:<16}", "bold"), value)
     console.print()
     columns = ("at", "events", "duplicates", "refused", "done", "retry", "failed", "lost")
     rows = [{**row, "at": moment(row["at"])} for row in found["counts"]]

@@ -17,7 +17,7 @@ from ..settings import Settings, load
 from ..sources import Told, WebhookSource
 from ..store import Secret, Store
 from ..vault import Vault
-from .output import console
+from .output import tell
 
 
 def verify(
@@ -32,36 +32,36 @@ def verify(
     if source not in sources:
         raise ConfigError(f"no source called {source} is in use: see `receiver sources`")
     pairs, content, now = _pairs(headers), body.read_bytes(), time.time() if at is None else at
-    _say(f"headers: {', '.join(name.decode() for name, _ in pairs)}")
-    _say(f"body: {len(content):,} bytes, taken as they are")
+    tell(f"headers: {', '.join(name.decode() for name, _ in pairs)}")
+    tell(f"body: {len(content):,} bytes, taken as they are")
     if isinstance(found := sources[source], Told):
         _explain(found.scheme, [name for name, _ in pairs])
         _spell(found.scheme, pairs, content)
     keys = _keys(settings, source, sources[source])
     if not keys:
-        _say("keys: none, so every delivery is refused")
+        tell("keys: none, so every delivery is refused")
     taken = [_tried(sources[source], pairs, content, name, key, now) for name, key in keys]
-    _say("verdict: taken" if any(taken) else "verdict: refused")
+    tell("verdict: taken" if any(taken) else "verdict: refused")
     if not any(taken):
         raise typer.Exit(1)
 
 
 def _explain(scheme: Scheme, names: list[bytes]) -> None:
-    _say(f"signed: {scheme.template!r} by {scheme.kind}, in the header {scheme.header}")
+    tell(f"signed: {scheme.template!r} by {scheme.kind}, in the header {scheme.header}")
     for name in sorted(scheme.names):
         there = {0: "missing", 1: "there"}.get(names.count(name), "there more than once, which is refused")
-        _say(f"header {name.decode()}: {there}")
+        tell(f"header {name.decode()}: {there}")
     if scheme.stamp or scheme.container == "fields":
-        _say(f"timestamp: up to {scheme.past:g} s old, {scheme.future:g} s ahead")
+        tell(f"timestamp: up to {scheme.past:g} s old, {scheme.future:g} s ahead")
 
 
 def _spell(scheme: Scheme, pairs: list[tuple[bytes, bytes]], content: bytes) -> None:
     if scheme.kind not in ("hmac", "hash", "ed25519"):
         return
     try:
-        _say(f"signed string: {scheme.signed(pairs, content)!r}")
+        tell(f"signed string: {scheme.signed(pairs, content)!r}")
     except BadSignature as error:
-        _say(f"signed string: cannot be put together, {error.reason}")
+        tell(f"signed string: cannot be put together, {error.reason}")
 
 
 def _tried(
@@ -72,9 +72,9 @@ def _tried(
         message = source.verify(headers, body, keys=[key], now=now)
     except BadSignature as error:
         clock = "" if error.skew is None else f", its clock is {error.skew:+.0f} s off ours"
-        _say(f"{told}{error.reason}{clock}")
+        tell(f"{told}{error.reason}{clock}")
         return False
-    _say(f"{told}fits, the message is {message}")
+    tell(f"{told}fits, the message is {message}")
     return True
 
 
@@ -112,7 +112,3 @@ def _pairs(file: Path) -> list[tuple[bytes, bytes]]:
         return [(name.lower().encode(), value.encode()) for name, value in data.items()]
     except (ValueError, AttributeError):
         raise ConfigError(f"{file.name} must be a JSON object of header names and texts") from None
-
-
-def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from .. import meters
 from ..recall import seconds_told
 from ..store import Alarm, Count, Filter, Store, reached, total
 from .live import News, Watched
-from .pages import Pages, Views, number, took
+from .pages import Pages, Views, number, query, took
 from .refused import REASONS
 
 #: Seconds after which work that is due and not begun is worth a look.
@@ -186,7 +186,7 @@ def _late(age: float) -> list[Concern]:
 def _handlers(handlers: Sequence[dict[str, Any]]) -> list[Concern]:
     found = []
     for one in handlers:
-        name, path = one["name"], f"/runs?handler={one['name']}"
+        name = one["name"]
         if one["waiting"] and not one["there"]:
             text = f"{number(one['waiting'])} runs wait for {name}, which no worker has."
             found.append(Concern(kind="bad", text=text, path="/handlers"))
@@ -196,7 +196,7 @@ def _handlers(handlers: Sequence[dict[str, Any]]) -> list[Concern]:
         if lately := one["failed_lately"]:
             text = f"{number(lately)} {'run' if lately == 1 else 'runs'} of {name} failed in the last 24 h"
             text += f", {number(one['failed'])} in all." if one["failed"] > lately else "."
-            found.append(Concern(kind="warn", text=text, path=f"{path}&state=failed"))
+            found.append(Concern(kind="warn", text=text, path="/runs" + query({"handler": name, "state": "failed"})))
     return found
 
 

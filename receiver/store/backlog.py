@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from .database import Database
-from .tables import alarms, events, jobs, pauses, runs
+from .tables import alarms, events, jobs, oldest_news, pauses, runs
 
 #: Seconds before their URLs expire in which outputs should have been captured.
 URGENT = 900
@@ -67,13 +67,12 @@ class Backlog:
         return await self._database.looking(self._look)
 
     def _look(self, connection: Connection) -> Left:
-        oldest = select(events.c.received_at).where(events.c.state == "waiting").order_by(events.c.id).limit(1)
         running = select(func.count()).select_from(runs).where(runs.c.state == "running")
         open_jobs = select(jobs.c.source, jobs.c.state, func.count()).where(jobs.c.ended_at.is_(None))
         late = select(runs.c.handler, func.count()).where(runs.c.state != "done", runs.c.expires_at.is_not(None))
         recovered = select(events.c.source, func.count()).where(events.c.road == "reconcile")
         now = self._database.time(connection)
-        received_at = connection.execute(oldest).scalar()
+        received_at = connection.execute(oldest_news).scalar()
         due = self._queue.waiting(connection)
         paused = set(connection.execute(select(pauses.c.handler)).scalars())
         urgent = late.where(runs.c.expires_at.between(now - URGENT, now + URGENT)).group_by(runs.c.handler)

@@ -11,6 +11,7 @@ from ..ids import new_id
 from .beats import our_turn
 from .database import Database
 from .tables import beats, endpoints, secrets
+from .text import storable, storable_row
 
 #: How the part is called that beats when a source delivers; the source's name follows.
 HEARD = "heard:"
@@ -70,7 +71,7 @@ class Endpoints:
             "created_at": endpoint.created_at,
         }
         async with self._database.write() as connection:
-            await connection.execute(insert(endpoints), [row])
+            await connection.execute(insert(endpoints), [storable_row(row)])
             await connection.execute(
                 insert(secrets),
                 [_secret_row(endpoint.source, endpoint.id, sealed, last4, endpoint.created_at)],
@@ -96,7 +97,7 @@ class Endpoints:
             for name, (drift, text) in sorted(found.items()):
                 since = None if drift is None else case((endpoints.c.drift == drift, endpoints.c.drifted_at), else_=now)
                 mine = (endpoints.c.source == source) & (endpoints.c.id == name)
-                values = {"drift": drift, "drift_text": text if drift else None, "drifted_at": since}
+                values = {"drift": drift, "drift_text": storable(text) if drift else None, "drifted_at": since}
                 await connection.execute(update(endpoints).where(mine).values(compared_at=now, **values))
 
     async def heard(self, sources: Mapping[str, float]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .database import Database
 from .filter import holds
-from .tables import deliveries, events, jobs, outputs, runs
+from .tables import deliveries, events, jobs, news, outputs, runs
 from .text import storable
 
 #: Jobs looked through at once for what they carry.
@@ -157,9 +157,9 @@ async def _busy(connection: AsyncConnection, subject: Subject, mine: Select[tupl
     open_job = select(exists().where(jobs.c.id == subject.id, jobs.c.ended_at.is_(None)))
     if subject.id and (await connection.execute(open_job)).scalar():
         return "it has not ended: wait for it, or cancel it first"
-    news = select(exists().where(events.c.id.in_(mine), events.c.state == "waiting"))
+    waiting = select(exists().where(news.c.event_id.in_(mine)))
     running = select(exists().where(runs.c.event_id.in_(mine), runs.c.state == "running"))
-    for query in (news, running):
+    for query in (waiting, running):
         if (await connection.execute(query)).scalar():
             return "its handlers are at work: try again in a moment"
     return None

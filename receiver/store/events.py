@@ -12,7 +12,7 @@ from .database import Database
 from .filter import Filter
 from .ingest import COLUMNS, Ingest, Row
 from .page import PATIENCE, Looking, Page
-from .tables import attempts, deliveries, events, runs
+from .tables import attempts, deliveries, event_state, events, news, runs
 from .text import storable
 from .turn import PAUSED
 
@@ -66,8 +66,9 @@ class Refusal:
     unlisted: int = 0
 
 
-#: What lists show of events.
-LISTED = [column for column in events.c if column.name not in ("headers", "body")]
+#: All that is told of an event, and what lists show of it.
+WHOLE = [event_state.label("state") if column is events.c.state else column for column in events.c]
+LISTED = [column for column in WHOLE if column.name not in ("headers", "body")]
 
 
 class Events:
@@ -126,7 +127,7 @@ class Events:
         """Return one event with all columns."""
         async with self._database.read() as connection:
             row = (
-                (await connection.execute(select(events).where(events.c.id == storable(event_id))))
+                (await connection.execute(select(*WHOLE).where(events.c.id == storable(event_id))))
                 .mappings()
                 .one_or_none()
             )
@@ -137,7 +138,7 @@ class Events:
         if not event_ids:
             return {}
         async with self._database.read() as connection:
-            found = await connection.execute(select(events).where(events.c.id.in_(event_ids)))
+            found = await connection.execute(select(*WHOLE).where(events.c.id.in_(event_ids)))
             return {row["id"]: dict(row) for row in found.mappings()}
 
     async def listed(self, event_ids: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -157,7 +158,8 @@ class Events:
             id=events.c.id,
             base=wanted.received(),
             narrow=wanted.clauses(),
-            exact=wanted.id is not None or wanted.job_id is not None or wanted.state == "waiting",
+            exact=wanted.id is not None or wanted.job_id is not None,
+            few=select(news.c.event_id) if wanted.state == "waiting" else None,
         )
         async with self._database.read() as connection:
             return await looking.page(connection, before=cursor, limit=limit, patience=patience)
@@ -260,7 +262,7 @@ def event_row(arrival: Arrival) -> Row:
     return (
         new_id("evt"),
         arrival.source,
-        "quarantined" if arrival.reason else "waiting",
+        "quarantined" if arrival.reason else None,
         storable(arrival.type),
         arrival.kind,
         storable(arrival.job_id),
@@ -271,7 +273,7 @@ def event_row(arrival: Arrival) -> Row:
         arrival.expires_at,
         arrival.message_id,
         storable(arrival.fact),
-        arrival.reason,
+        storable(arrival.reason),
         arrival.trace,
         arrival.headers,
         arrival.body,

@@ -9,7 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from ..ids import first_id
-from .tables import events
+from .tables import event_state, events
 from .text import storable
 
 #: Seconds that lie at most between the receipt of an event and the making of its id.
@@ -54,8 +54,10 @@ class Filter:
 
     def clauses(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the events table."""
-        equal = ("id", "type", "kind", "job_id", "tool", "state", "road")
+        equal = ("id", "type", "kind", "job_id", "tool", "road")
         found = [events.c[name] == storable(value) for name in equal if (value := getattr(self, name)) is not None]
+        if self.state is not None:
+            found.append(event_state == storable(self.state))
         if self.source is not None:
             # Joined with nothing, so that no engine takes the index of messages: all of a source, in no useful order.
             found.append(events.c.source.concat("") == storable(self.source))

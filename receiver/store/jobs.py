@@ -20,7 +20,7 @@ from .database import Database
 from .ledger import NewJob, enter
 from .page import PATIENCE, Looking, Page
 from .tables import beats, events, jobs
-from .text import storable
+from .text import storable, storable_row
 
 #: Jobs claimed in one turn: keeps every transaction short.
 BATCH = 200
@@ -234,7 +234,7 @@ class Jobs:
         return await self._database.writing(act)
 
     def _change(self, connection: Connection, change: Change, now: float) -> bool:
-        job, values = change.job, dict(change.values)
+        job, values = change.job, storable_row(change.values)
         if values.get("job_id") and job.job_id is None:
             values |= _told_early(connection, job, values["job_id"])
         if values.get("due_at") is not None and job.cancel_at is None:

@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..ids import new_id
 from .database import Database
 from .tables import events, outputs, runs
+from .text import storable, storable_row
 
 
 class Outputs:
@@ -22,8 +23,8 @@ class Outputs:
         blank = {"place": None, "media_type": None, "size": None, "sha256": None, "error": None}
         async with self._database.write() as connection:
             changed_at = await self._database.now(connection)
-            row = blank | values | {"changed_at": changed_at}
-            key = {"event_id": event_id, "handler": handler, "output_id": output_id}
+            row = storable_row(blank | values | {"changed_at": changed_at})
+            key = {"event_id": event_id, "handler": handler, "output_id": storable(output_id)}
             statement = self._insert(outputs).values(id=new_id("out"), **key, **row)
             again = statement.on_conflict_do_update(index_elements=list(key), set_=row)
             await connection.execute(again)

@@ -13,7 +13,7 @@ from .database import Database
 from .filter import Filter
 from .page import SLICE
 from .runs import given_up, unfinished
-from .tables import events, runs
+from .tables import event_state, events, runs
 from .text import storable
 from .turn import MATCHED, new_again, run_row
 
@@ -77,7 +77,7 @@ class Replays:
         later = [events.c.id > after, *filter.received()]
         slices = select(events.c.id).where(*later).order_by(events.c.id).offset(SLICE - 1).limit(1)
         query = select(*(events.c[name] for name in MATCHED)).where(*later, *filter.clauses())
-        query = query.where(events.c.state.not_in(("quarantined", "erased"))).order_by(events.c.id).limit(STEP)
+        query = query.where(event_state.not_in(("quarantined", "erased"))).order_by(events.c.id).limit(STEP)
         async with self._database.read() as connection:
             end = None if filter.is_exact else (await connection.execute(slices)).scalar_one_or_none()
             if end is not None:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, RowMapping, Table, and_, delete, exists, f
 from ..ids import first_id
 from .beats import our_turn
 from .database import Database
-from .tables import attempts, beats, deliveries, events, jobs, outputs, runs, secrets
+from .tables import attempts, beats, deliveries, event_state, events, jobs, outputs, runs, secrets
 
 #: Rows deleted in one transaction, and seconds of rest before the next; more after one that took long.
 STEP = 100
@@ -181,12 +181,12 @@ _FAILED = runs.c.state == "failed"
 
 
 def _old_events(before: float) -> Sequence[ColumnElement[bool]]:
-    through = events.c.state.not_in(("waiting", "quarantined"))
+    through = event_state.not_in(("waiting", "quarantined"))
     return events.c.id < first_id("evt", before), through, ~_of_run(_OPEN), ~_of_run(_FAILED)
 
 
 def _old_failures(before: float) -> Sequence[ColumnElement[bool]]:
-    return events.c.id < first_id("evt", before), events.c.state != "waiting", ~_of_run(_OPEN), _of_run(_FAILED)
+    return events.c.id < first_id("evt", before), event_state != "waiting", ~_of_run(_OPEN), _of_run(_FAILED)
 
 
 def _old_quarantined(before: float) -> Sequence[ColumnElement[bool]]:
@@ -204,7 +204,7 @@ def _attempts(before: float) -> Sequence[ColumnElement[bool]]:
 
 def _old_jobs(before: float) -> Sequence[ColumnElement[bool]]:
     # The handlers of its event still want what was said when it was submitted.
-    busy = exists().where(events.c.id == jobs.c.event_id, not_(and_(events.c.state != "waiting", ~_of_run(_OPEN))))
+    busy = exists().where(events.c.id == jobs.c.event_id, not_(and_(event_state != "waiting", ~_of_run(_OPEN))))
     return jobs.c.id < first_id("job", before), jobs.c.ended_at < before, ~busy
 
 

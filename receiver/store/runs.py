@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..errors import Retry, Unavailable
 from .database import Database
 from .page import PATIENCE, Looking, Page
-from .tables import attempts, events, pauses, runs, steps
+from .tables import attempts, events, oldest_news, pauses, runs, steps
 from .text import storable
 from .turn import (
     BATCH,
@@ -309,10 +309,9 @@ class Runs:
     async def backlog(self) -> float:
         """Return the age in seconds of the oldest work that is due and not begun; 0 if there is none."""
         due = select(func.min(runs.c.due_at)).where(runs.c.state == "waiting")
-        new = select(events.c.received_at).where(events.c.state == "waiting").order_by(events.c.id).limit(1)
         async with self._database.read() as connection:
             now = await self._database.now(connection)
-            since = [(await connection.execute(query)).scalar() for query in (due, new)]
+            since = [(await connection.execute(query)).scalar() for query in (due, oldest_news)]
         return max([0.0, *(now - float(moment) for moment in since if moment is not None)])
 
 

@@ -16,18 +16,22 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    case,
+    exists,
+    func,
+    select,
     text,
 )
 
 metadata = MetaData()
 
-#: What deliveries told us, each once. Append-only but for `state`.
+#: What deliveries told us, each once. Append-only but for `state`, and what an erasure takes.
 events = Table(
     "events",
     metadata,
     Column("id", Text, primary_key=True),
     Column("source", Text, nullable=False),
-    Column("state", Text, nullable=False),  # waiting -> dispatched | conflicting; quarantined stays; erased at the end
+    Column("state", Text),  # what sets it apart: it contradicts another, is in quarantine, or was erased
     Column("type", Text, nullable=False),
     Column("kind", Text),
     Column("job_id", Text),
@@ -42,7 +46,7 @@ events = Table(
     Column("trace", Text),  # the span of its delivery, as a traceparent; only where traces are made
     Column("headers", Text, nullable=False),  # lines `name: value`
     Column("body", LargeBinary, nullable=False),  # the exact bytes that were signed
-    CheckConstraint("state IN ('waiting', 'dispatched', 'conflicting', 'quarantined', 'erased')", name="events_state"),
+    CheckConstraint("state IN ('conflicting', 'quarantined', 'erased')", name="events_state"),
     UniqueConstraint("source", "message_id", name="events_message"),
     UniqueConstraint("source", "fact", name="events_fact"),
 )
@@ -53,12 +57,21 @@ Index(
     sqlite_where=text("road = 'reconcile'"),
     postgresql_where=text("road = 'reconcile'"),
 )
-Index(
-    "events_waiting",
-    events.c.id,
-    sqlite_where=text("state = 'waiting'"),
-    postgresql_where=text("state = 'waiting'"),
+
+#: Events that no worker has fanned out; a trigger adds each that is not in quarantine. To note it on the event itself
+#: would write the body again.
+news = Table("news", metadata, Column("event_id", Text, primary_key=True), sqlite_with_rowid=False)
+
+#: How an event stands: waiting, then dispatched, unless something sets it apart.
+event_state = func.coalesce(
+    events.c.state, case((exists().where(news.c.event_id == events.c.id), "waiting"), else_="dispatched")
 )
+
+#: The event that is one of the news. With nothing added to the id, no engine goes through all events for them.
+is_news = events.c.id == news.c.event_id.concat("")
+
+#: When the oldest of the news was received.
+oldest_news = select(events.c.received_at).join(news, is_news).order_by(news.c.event_id).limit(1)
 
 #: Deliveries that made no event: refused ones with the reason, and further copies of what is stored.
 deliveries = Table(

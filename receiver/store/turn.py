@@ -27,7 +27,7 @@ from sqlalchemy import (
 from ..ids import new_id
 from .given import Statement
 from .ledger import NewJob, Told, enter, hear, held, told
-from .tables import attempts, events, pauses, runs
+from .tables import attempts, events, is_news, news, pauses, runs
 from .text import storable
 
 #: Which handlers want an event, given as a row; each with the key by which its runs are ordered, or None.
@@ -126,10 +126,10 @@ def _columns(table: Table, names: str) -> list[Column[Any]]:
 
 _WAITING = (
     select(*(events.c[name] for name in _NEWS))
-    .where(events.c.state == "waiting")
-    .order_by(events.c.id)
+    .join(news, is_news)
+    .order_by(news.c.event_id)
     .limit(BATCH)
-    .with_for_update(skip_locked=True)
+    .with_for_update(of=news, skip_locked=True)
 )
 
 _PAUSED = select(pauses.c.handler)
@@ -143,9 +143,8 @@ _NEXT_DUE = select(func.min(runs.c.due_at)).where(
 
 #: Whatever a turn looks for it finds by an index, in its order. PostgreSQL, which counted before the latest rows came,
 #: would else read and sort a whole backlog for its first rows.
-_BY_INDEX = text(
-    "SELECT " + ", ".join(f"set_config('enable_{way}', 'off', true)" for way in ("seqscan", "bitmapscan", "sort"))
-)
+_OTHER_WAYS = ("seqscan", "bitmapscan", "sort", "mergejoin", "hashjoin")
+_BY_INDEX = text("SELECT " + ", ".join(f"set_config('enable_{way}', 'off', true)" for way in _OTHER_WAYS))
 
 
 def look(
@@ -157,27 +156,27 @@ def look(
         connection.execute(_BY_INDEX)
     early = held(connection, now)
     rows = connection.execute(_WAITING if early is None else _WAITING.where(not_(early))).all()
-    news = [dict(zip(_NEWS, row, strict=True)) for row in rows]
+    found = [dict(zip(_NEWS, row, strict=True)) for row in rows]
     paused = set(connection.execute(_PAUSED).scalars())
     open_for = {handler: limit for handler, limit in free.items() if handler not in paused}
     due: list[str] = []
     left: dict[str, int] = {}
     for handler, limit in open_for.items():
-        found = _due(connection, handler, limit, now, urgent=handler in captures) if limit > 0 else []
-        due += found
-        left[handler] = limit - len(found)
+        ready = _due(connection, handler, limit, now, urgent=handler in captures) if limit > 0 else []
+        due += ready
+        left[handler] = limit - len(ready)
     next_due = connection.execute(_NEXT_DUE, {"handlers": list(open_for), "now": now}).scalar_one_or_none()
-    made, begun = _new_runs(news, left, captures, wanted, mark)
+    made, begun = _new_runs(found, left, captures, wanted, mark)
     ordered = any(row[_ORDER_KEY] is not None for row in made)
     return Work(
         mark=mark,
-        news=news,
-        told=told(news, now),
+        news=found,
+        told=told(found, now),
         due=due,
         made=made,
         begun=begun,
         next_due=next_due,
-        more=ordered or len(news) == BATCH,
+        more=ordered or len(found) == BATCH,
     )
 
 
@@ -231,9 +230,9 @@ _MAKE = Statement(
     _columns(runs, _MADE),
 )
 
-_DISPATCHED = Statement(
-    "UPDATE events SET state = 'dispatched' FROM given WHERE events.id = given.id AND events.state = 'waiting'",
-    _columns(events, "id"),
+_SEEN = Statement(
+    "DELETE FROM news WHERE event_id IN (SELECT event_id FROM given)",
+    _columns(news, "event_id"),
 )
 
 
@@ -245,12 +244,12 @@ def _fan_out(connection: Connection, work: Work) -> list[Taken]:
     made = [row for row in work.made if row[_EVENT_ID] not in contradictions] if contradictions else work.made
     # Of two workers that saw the same events, one makes the runs, and gets them.
     new = set(_MAKE(connection, made).scalars().all()) if made else set()
-    _DISPATCHED(connection, [(event["id"],) for event in work.news])
+    _SEEN(connection, [(event["id"],) for event in work.news])
     return [run for run in work.begun if run.id in new]
 
 
 #: What is read of a claimed run's event.
-_READ = (*(column.name for column in events.c), "metadata")
+_READ = (*(column.name for column in events.c if column is not events.c.state), "metadata")
 
 _EVENTS = Statement(
     f"""
@@ -337,7 +336,9 @@ def _first_of_its_key() -> ColumnElement[bool]:
     )
     # Another worker may be about to make its run.
     unseen = exists().where(
-        events.c.job_id == runs.c.order_key, events.c.state == "waiting", events.c.id < runs.c.event_id
+        events.c.job_id == runs.c.order_key,
+        events.c.id < runs.c.event_id,
+        news.c.event_id == events.c.id.concat(""),  # the events of the key first: the news may be many
     )
     return or_(runs.c.order_key.is_(None), not_(unfinished) & not_(unseen))
 

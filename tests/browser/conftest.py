@@ -1,15 +1,28 @@
 """A real Chromium, and pages that must stay silent and at home."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from receiver.app import Door
+from receiver.server import config
+from receiver.settings import Settings
+from receiver.store import Store
+
 from .chromium import FLAGS, MISSING, find
+
+T = TypeVar("T")
 
 TOKEN = "a-token-that-is-long-enough"
 
@@ -71,6 +84,52 @@ def visit(browser: Browser) -> Callable[..., object]:
         yield context.new_page()
         context.close()
         watch.check()
+
+    return opened
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Callable[..., object]:
+    """A receiver in this process, where a test can patch it: `with here(fill) as (url, filled): …`.
+
+    `fill` is given its store before it listens. No worker runs.
+    """
+
+    @contextmanager
+    def opened(fill: Callable[[Store], Awaitable[T]]) -> Iterator[tuple[str, T]]:
+        url = f"sqlite:///{tmp_path / 'receiver.db'}"
+        settings = Settings(database_url=url, admin_token=TOKEN, files=str(tmp_path / "files"))
+        ready: Future[T] = Future()
+        left: Future[Callable[[], object]] = Future()
+
+        async def serve() -> None:
+            store, door = Store(url), Door(settings, dispatch=False)
+            async with door.open():
+                filled = await fill(store)
+                await store.close()
+                server = uvicorn.Server(config(door, settings))
+                loop = asyncio.get_running_loop()
+                left.set_result(lambda: loop.call_soon_threadsafe(setattr, server, "should_exit", True))
+                ready.set_result(filled)
+                await server.serve(sockets=[listener])
+
+        def run() -> None:
+            try:
+                asyncio.run(serve())
+            except BaseException as error:
+                for one in (left, ready):
+                    if not one.done():
+                        one.set_exception(error)
+                raise
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=run)  # in this one the browser's event loop runs
+            thread.start()
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}", ready.result(20)
+            finally:
+                left.result(20)()
+                thread.join()
 
     return opened
 

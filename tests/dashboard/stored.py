@@ -4,9 +4,21 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from receiver.store import Arrival, Claimed, Endpoint, Finished, NewJob, Refusal, Reported, Store
+from receiver.alarms import body
+from receiver.store import Alarm, Arrival, Change, Claimed, Endpoint, Finished, NewJob, Refusal, Reported, Store
 
 SIGNED = "https://files.example/f.wav?sig=a-signature-of-theirs"
+
+#: What a stranger may write wherever there is room for a text. What a page that lets it makes, is of class `stranger`.
+NASTY = (
+    "</script></title></textarea><script class=stranger>alert(1)</script>"
+    "\"'><img class=stranger src=x onerror=alert(2)><a class=stranger href=javascript:alert(3)>"
+    '\r\nset-cookie: a=b\r\n\r\n=HYPERLINK("http://evil.example"){{77777*77777}}${77777*77777}'
+    "\\[/x][link=http://evil.example]:skull:\0\x1b[2J\x9b2J\u202e"
+)
+
+#: The same where there is none for all of it: in a header, in a name of our own.
+NARROW = NASTY.replace("\0", "").replace("\r\n", " ")
 
 
 @dataclass
@@ -159,3 +171,146 @@ def _end(run: Claimed, ids: list[str], say: str) -> Finished | None:
         error = f"ValueError: {say} at https://files.example/f?sig=a-signature-of-theirs"
         return Finished(run=run, outcome="failed", finished_at=run.started_at + 1.5, error=error)
     return Finished(run=run, outcome="done", finished_at=run.started_at + 0.02, note=say)
+
+
+class Strangers:
+    """What strangers, and handlers that pass it on, have written into all that `fill` leaves out.
+
+    Each text begins with the name of its field between two `@`, so that it can be told which one is seen.
+    """
+
+    def __init__(self, store: Store, at: float) -> None:
+        self._store = store
+        self._at = at
+        self.fields: set[str] = set()
+        self.handler = self.say("handler", NARROW)
+
+    def say(self, field: str, text: str = NASTY) -> str:
+        self.fields.add(field)
+        return f"@{field}@{text}"
+
+    async def write(self) -> list[str]:
+        """Return the paths of the pages that show it."""
+        event, quarantined = await self._events()
+        run = await self._run(event)
+        await self._outputs(event)
+        await self._endpoint()
+        text = self.say("alarm", NARROW)
+        alarm = Alarm(watch="drift", about=text, raised_at=self._at, calm_since=None, value=1.0, text=text)
+        told = body("alarm.raised", alarm, self._at)
+        await self._store.alarms.keep(raised=[(alarm, told)], resolved=[], standing=[])
+        job = await self._job(run)
+        deliveries = await self._store.events.deliveries(limit=2)
+        return [
+            *(f"/events/{id}" for id in (event, quarantined)),
+            f"/jobs/{job}",
+            *(f"/refused/{one['id']}" for one in deliveries),
+        ]
+
+    async def _events(self) -> tuple[str, str]:
+        error = {"event": "tool_execution.failed", "error": {"message": self.say("provider-error")}}
+        common = {"fact": None, "headers": f"x-odd: {self.say('header', NARROW)}", "expires_at": self._at + 600}
+        event = arrival(
+            7,
+            self._at,
+            type=self.say("event-type"),
+            kind="job.failed",
+            job_id=self.say("event-job"),
+            tool=self.say("event-tool"),
+            message_id=self.say("message", NARROW),
+            body=json.dumps(error).encode(),
+            **common,
+        )
+        source = self.say("event-source", NARROW)
+        recovered = arrival(8, self._at, source=source, road="reconcile", message_id=None, job_id=None, **common)
+        about = {"reason": self.say("reason"), "kind": None, "job_id": None, "body": self.say("body").encode()}
+        refusal = Refusal(
+            source=self.say("refused-source")[:64],
+            reason="wrong-signature",
+            status=401,
+            received_at=self._at,
+            headers="",
+            body=self.say("refused-body").encode(),
+            size=9,
+            sender=self.say("sender", NARROW),
+        )
+        added = await self._store.events.add([event, recovered, arrival(9, self._at, **common | about)], [refusal])
+        await self._store.events.add([event])
+        return added[0].event_id, added[2].event_id
+
+    async def _run(self, event: str) -> str:
+        name = self.handler
+        handler = Reported(
+            name=name,
+            events=(self.say("handler-event", NARROW),),
+            source=self.say("handler-source", NARROW),
+            tool=self.say("handler-tool", NARROW),
+            retries=8,
+            timeout=60,
+            concurrency=8,
+            ordered=False,
+            captures=True,
+            place=self.say("handler-place", NARROW),
+        )
+        await self._store.handlers.report([handler], worker="w")
+        turn = await self._store.runs.turn(
+            worker="w", lease=60, finished=[], wanted=lambda _event: {name: None}, free={name: 9}, captures=[name]
+        )
+        [run] = [one for one in turn.claimed if one.event["id"] == event]
+        told = {"error": self.say("attempt-error"), "note": self.say("attempt-note")}
+        ended = Finished(run=run, outcome="retry", finished_at=run.started_at + 0.25, wait=600.0, **told)
+        await self._store.runs.settle([ended], [])
+        return run.id
+
+    async def _outputs(self, event: str) -> None:
+        about = {"event_id": event, "handler": "download", "source": "videogen", "job_id": self.say("event-job")}
+        await self._store.outputs.record(
+            output_id="1",
+            type=self.say("output-type"),
+            expires_at=None,
+            state="captured",
+            place=self.say("output-place"),
+            size=1,
+            sha256="0",
+            media_type=self.say("output-media-type"),
+            **about,
+        )
+        await self._store.outputs.record(
+            output_id=self.say("missed-id"),
+            type="AUDIO",
+            expires_at=self._at + 60,
+            state="missed",
+            error=self.say("missed-error"),
+            **about,
+        )
+
+    async def _endpoint(self) -> None:
+        id = self.say("endpoint", NARROW)
+        endpoint = Endpoint(
+            source="videogen",
+            id=id,
+            url=f"https://hooks.example/{self.say('endpoint-url', NARROW)}",
+            events=(self.say("endpoint-event"),),
+            description=NASTY,
+            created_at=self._at,
+        )
+        await self._store.endpoints.add(endpoint, sealed="sealed", last4="last")
+        await self._store.endpoints.compared("videogen", {id: ("events", self.say("drift"))})
+
+    async def _job(self, run: str) -> str:
+        await self._store.jobs.add(
+            NewJob(
+                source="videogen",
+                tool=self.say("job-tool", NARROW),
+                parameters={self.say("parameter"): NASTY},
+                metadata={self.say("metadata"): NASTY},
+                run_id=run,
+            )
+        )
+        ours = {"worker": "w", "lease": 60, "at_once": {}}
+        turn = await self._store.jobs.turn(changes=[], room={"videogen": 50}, **ours)
+        [job] = turn.to_send
+        said = {"job_id": self.say("job"), "status": self.say("job-status"), "error": self.say("job-error")}
+        stands = {"state": "running", "progress": 40.0, "conflict": self.say("job-conflict"), "due_at": self._at + 60}
+        await self._store.jobs.turn(changes=[Change(job=job, values=said | stands)], room={}, **ours)
+        return job.id

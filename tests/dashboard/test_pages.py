@@ -32,7 +32,7 @@ from receiver.store import (
 )
 
 from .conftest import ORIGIN, opened, sign_in
-from .stored import SIGNED, arrival, fill
+from .stored import NASTY, SIGNED, Strangers, arrival, fill
 
 PAGES = (
     "/",
@@ -47,9 +47,6 @@ PAGES = (
     "/runs/retry",
     "/runs/give-up",
 )
-
-#: What a stranger may write wherever there is room for a text.
-NASTY = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>\r\nset-cookie: a=b\r\n\r\n=HYPERLINK("http://evil.example"){{77777*77777}}${77777*77777}\x00\u202e"""
 
 
 def pages_of(stored):
@@ -88,13 +85,13 @@ async def test_what_strangers_wrote_is_inert_on_every_page(shown, ledger, tmp_pa
         answer = await shown.get(path)
         assert answer.status_code == 200, path
         assert "set-cookie" not in answer.headers
-        assert "<script>alert" not in answer.text, path
-        assert "<img src=x" not in answer.text, path
+        assert "<script class=stranger" not in answer.text, path
+        assert "<img class=stranger" not in answer.text, path
         assert not re.search(r"<[^>]*\sonerror=", answer.text), path
         assert "6049261729" not in answer.text, path
         assert "\x00" not in answer.text, path
         assert "\u202e" not in answer.text, path
-        seen += "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
+        seen += "&lt;script class=stranger&gt;alert(1)&lt;/script&gt;" in answer.text
     assert seen >= 9, "it is shown, as text"
 
 
@@ -576,7 +573,8 @@ async def test_pages_and_buttons_work_on_each_engine(database_url, tmp_path):
     async with opened(database_url, time.time, files=str(tmp_path / "files")) as client:
         await sign_in(client)
         stored = await fill(store, tmp_path / "files", at=time.time(), text="<b>'\"")
-        for path in (*pages_of(stored), "/events?text=f1", f"/files/{stored.output}"):
+        own = await Strangers(store, time.time()).write()
+        for path in (*pages_of(stored), *own, "/events?text=f1", f"/files/{stored.output}"):
             assert (await client.get(path)).status_code == 200, path
         many = ("/runs/retry", "/runs/give-up")
         for path in (f"/runs/{stored.run}/retry", f"/events/{stored.done}/replay", *many, "/handlers/pause"):

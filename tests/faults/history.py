@@ -89,8 +89,11 @@ def stored(url: str) -> Stored:
     for row in _rows(url, "attempts", "run_id number outcome started_at finished_at", order="id"):
         attempts[row["run_id"]].append(row)
     steps = _rows(url, "steps", "run_id key begun_at done_at")
+    events = _by_id(_rows(url, "events", "id source state kind job_id message_id received_at body"))
+    for (new,) in ask(url, "SELECT event_id FROM news"):
+        events[new]["state"] = "waiting"
     return Stored(
-        events=_by_id(_rows(url, "events", "id source state kind job_id message_id received_at body")),
+        events=events,
         runs=_by_id(_rows(url, "runs", "id event_id handler state attempt due_at finished_at lease_until")),
         attempts=attempts,
         steps={row["run_id"]: row for row in steps if row["key"] == "effect"},
@@ -170,7 +173,7 @@ def _fanned_out(there: Stored) -> Iterator[str]:
         elif event["state"] == "conflicting" and id in handled:
             yield f"{id} contradicts what was told before, and has a run"
         elif event["state"] != "conflicting" and id not in handled:
-            yield f"{id} is {event['state']} and has no run"
+            yield f"{id} is {event['state'] or 'dispatched'} and has no run"
 
 
 def _jobs(there: Stored) -> Iterator[str]:
@@ -181,7 +184,7 @@ def _jobs(there: Stored) -> Iterator[str]:
             continue
         if job is None or job["event_id"] not in there.events:
             yield f"{id} tells the end of {event['job_id']}, which has none on record"
-        elif event["state"] == "dispatched" and (id not in told or ENDS[event["kind"]] != job["state"]):
+        elif event["state"] is None and (id not in told or ENDS[event["kind"]] != job["state"]):
             yield f"{id} was taken for the end of {event['job_id']}, which is {job['state']} by {job['event_id']}"
         elif event["state"] == "conflicting" and ENDS[event["kind"]] == job["state"]:
             yield f"{id} was set aside, and {event['job_id']} is {job['state']}"

@@ -160,7 +160,7 @@ class Rig:
         return self._effects.stat().st_size if self._effects.exists() else 0
 
     def _left(self) -> int:
-        [(events,)] = ask(self.url, "SELECT count(*) FROM events WHERE state = 'waiting'")
+        [(events,)] = ask(self.url, "SELECT count(*) FROM news")
         [(runs,)] = ask(self.url, "SELECT count(*) FROM runs WHERE finished_at IS NULL")
         return int(events + runs)
 

@@ -15,7 +15,7 @@ SENT = {"message": "msg_1", "number": 1, "at": 1.0, "status": 200, "told": {"eve
 EVENT = {
     "id": "evt_1",
     "source": "videogen",
-    "state": "dispatched",
+    "state": None,
     "kind": "job.succeeded",
     "job_id": "vg_tool_1",
     "message_id": "msg_1",
@@ -100,7 +100,7 @@ def test_a_history_that_holds_is_found_to_hold(changes):
             "evt_1 was taken for the end of vg_tool_1, which is failed by evt_2",
         ),
         (
-            {"other": OTHER | {"state": "dispatched"}},
+            {"other": OTHER | {"state": None}},
             "evt_2 was taken for the end of vg_tool_1, which is succeeded by evt_1",
         ),
         ({"other": OTHER | {"kind": "job.succeeded"}}, "evt_2 was set aside, and vg_tool_1 is succeeded"),

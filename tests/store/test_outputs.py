@@ -110,3 +110,11 @@ async def test_the_next_page_begins_where_the_last_one_ended(store):
     first = await store.outputs.recent(limit=2)
     second = await store.outputs.recent(limit=2, before=first[-1]["id"])
     assert [row["event_id"] for row in first + second] == ["evt_2", "evt_1", "evt_0"]
+
+
+async def test_what_an_engine_cannot_hold_is_no_reason_to_lose_an_output(store):
+    about = {"event_id": "evt_1", "handler": "download", "output_id": "a\0", **OF}
+    await store.outputs.record(**about, state="missed", error="half \ud800 and \0")
+    await store.outputs.record(**about, state="captured", **PLACE | {"place": "files/\0"})
+    [output] = await store.outputs.recent()
+    assert (output["output_id"], output["place"], output["error"]) == ("a\ufffd", "files/\ufffd", None)

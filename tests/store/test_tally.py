@@ -31,7 +31,7 @@ def happen(store, arrival, clock, refuse, handle):
 
     async def happen():
         async with store.database.write() as connection:
-            values = {"id": first_id("evt", clock()), "message_id": "msg_1", "state": "waiting", "received_at": clock()}
+            values = {"id": first_id("evt", clock()), "message_id": "msg_1", "received_at": clock()}
             names = ("source", "type", "road", "occurred_at", "headers", "body")
             await connection.execute(insert(events), [{name: getattr(arrival(1), name) for name in names} | values])
         await refuse(unlisted=4)
