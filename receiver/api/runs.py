@@ -101,10 +101,10 @@ class RunCalls:
         replays, meant = self._store.replays, Filter(**body.events.model_dump())
         if body.dry_run:
             counted = await replays.count(state, meant, handler=body.handler)
-            return {"runs": counted.runs, "at": counted.at, "next": None}
+            return {"runs": counted.runs, "more": counted.more, "at": counted.at, "next": None}
         some = replays.retry_some if state == "failed" else replays.give_up_some
         piece = await some(meant, handler=body.handler, after=body.cursor or "", until=body.until, patience=AT_LENGTH)
-        return {"runs": piece.runs, "at": None, "next": piece.last}
+        return {"runs": piece.runs, "more": False, "at": None, "next": piece.last}
 
     async def _run(self, id: str) -> dict[str, Any]:
         run = await self._store.runs.get(id)

@@ -107,7 +107,9 @@ async def _many(
     """Count runs, and change those that were counted."""
     count = await link.post(path, {**body, "dry_run": True})
     if dry_run:
-        console.print(f"{count['runs']} {what} would {does}.")
+        more = ", and perhaps more: there are too many to look at all of them now" if count["more"] else ""
+        console.print(f"{count['runs']} {what} would {does}{more}.")
         return
-    done = await bulk(link, path, {**body, "until": count["at"]}, doing, "runs", total=count["runs"])
+    total = None if count["more"] else count["runs"]
+    done = await bulk(link, path, {**body, "until": count["at"]}, doing, "runs", total=total)
     console.print(f"{done['runs']} {what} {does}.")

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ..sources import Source
-from ..store import Changed, Filter, RunFilter, Store
+from ..store import LOOKED, Changed, Filter, RunFilter, Store
 from .filters import Filters
 from .forms import form
 from .pages import HEADERS, Missing, Pages, Views, query
@@ -64,6 +64,7 @@ class Runs:
             "many.html",
             many=_many(request),
             counted=counted,
+            looked=LOOKED,
             problem=filters.problem,
             handlers=await self._handlers(filters.values["handler"]),
             sources=sorted(self._sources),
@@ -73,7 +74,7 @@ class Runs:
     async def _change(self, request: Request) -> Response:
         """Change some of the runs that were counted, and say how to go on."""
         many, said = _many(request), await form(request)
-        filters = Filters(said, "handler", "source", "since", "count", "at", "so_far")
+        filters = Filters(said, "handler", "source", "since", "count", "more", "at", "so_far")
         if filters.problem:
             raise Missing(filters.problem)
         until, count = _number(filters.values["at"]), int(_number(filters.values["count"]))

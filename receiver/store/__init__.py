@@ -18,7 +18,7 @@ from .jobs import Change, Job, Jobs, JobTurn
 from .ledger import NewJob
 from .outputs import Outputs
 from .page import PATIENCE, SEARCH, Page
-from .replay import Changed, Counted, Piece, Replays
+from .replay import LOOKED, Changed, Counted, Piece, Replays
 from .retention import Pruned, Retention
 from .runs import RunFilter, Runs
 from .sessions import Sessions
@@ -27,6 +27,7 @@ from .turn import MATCHED, Claimed, Finished
 from .wakeups import Wakeups
 
 __all__ = [
+    "LOOKED",
     "MATCHED",
     "OURSELVES",
     "PATIENCE",

@@ -69,6 +69,11 @@ class Filter:
             found.append(holds(events.c.body, self.text))
         return found
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether an index finds the few events that are meant."""
+        return self.id is not None or self.job_id is not None
+
     def received(self) -> list[ColumnElement[bool]]:
         """Return between which ids those lie that were received in this time: ids sort by it."""
         found = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .database import Database
@@ -19,6 +19,9 @@ from .turn import MATCHED, new_again, run_row
 
 #: Events or runs changed in one transaction: short enough that no delivery waits for it.
 STEP = 500
+
+#: Runs of which it is asked, in a count, whether their events are meant.
+LOOKED = 5_000
 
 #: States of runs of which many are changed by hand.
 Changed = Literal["failed", "waiting"]
@@ -37,10 +40,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """How many runs there were at a moment, in Unix seconds of the store."""
+    """How many runs there were at a moment, in Unix seconds of the store; with `more`, at least so many."""
 
     runs: int
     at: float
+    more: bool = False  #: whether there were others, whose events were not looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +74,12 @@ class Replays:
             last = step.last
 
     async def _step(self, filter: Filter, after: str) -> Step:
-        exact = filter.id is not None or filter.job_id is not None
         later = [events.c.id > after, *filter.received()]
         slices = select(events.c.id).where(*later).order_by(events.c.id).offset(SLICE - 1).limit(1)
         query = select(*(events.c[name] for name in MATCHED)).where(*later, *filter.clauses())
         query = query.where(event_state.not_in(("quarantined", "erased"))).order_by(events.c.id).limit(STEP)
         async with self._database.read() as connection:
-            end = None if exact else (await connection.execute(slices)).scalar_one_or_none()
+            end = None if filter.is_exact else (await connection.execute(slices)).scalar_one_or_none()
             if end is not None:
                 query = query.where(events.c.id <= end)
             found = [dict(row) for row in (await connection.execute(query)).mappings()]
@@ -109,11 +112,20 @@ class Replays:
             return len(again)
 
     async def count(self, state: Changed, filter: Filter, *, handler: str | None = None) -> Counted:
-        """Return how many runs have failed, or wait, on the events that are meant."""
-        query = select(func.count()).select_from(runs).where(*_standing(state, handler), *_on(filter))
+        """Return how many runs have failed, or wait, on the events that are meant.
+
+        Where no index finds these, only the events of LOOKED runs are asked, of failed ones the newest.
+        """
+        asked, standing = filter.clauses(), _standing(state, handler)
+        if asked and not filter.is_exact:
+            query = _among(state, standing, asked)
+        else:
+            here = [runs.c.event_id.in_(select(events.c.id).where(*asked))] if asked else []
+            query = select(func.count(), literal(0)).select_from(runs).where(*standing, *here)
         async with self._database.read() as connection:
             at = await self._database.now(connection)
-            return Counted(runs=int((await connection.execute(query)).scalar_one()), at=at)
+            number, looked = (await connection.execute(query)).one()
+            return Counted(runs=number, at=at, more=looked > LOOKED)
 
     async def retry_some(
         self,
@@ -188,6 +200,23 @@ class _Change:
 
 def _standing(state: Changed, handler: str | None) -> list[ColumnElement[bool]]:
     return [runs.c.state == state, *([runs.c.handler == storable(handler)] if handler else [])]
+
+
+#: In which order the index of each state has its runs, for failed ones from the newest on.
+_ORDER: dict[Changed, Sequence[ColumnElement[Any]]] = {
+    "failed": [runs.c.id.desc()],
+    "waiting": [runs.c.handler, runs.c.due_at, runs.c.id],
+}
+
+
+def _among(
+    state: Changed, standing: Sequence[ColumnElement[bool]], asked: Sequence[ColumnElement[bool]]
+) -> Select[int, int]:
+    """Count of LOOKED runs those whose events are meant, and all that were looked at: one more if there are others."""
+    looked = select(runs.c.event_id).where(*standing).order_by(*_ORDER[state]).limit(LOOKED + 1).subquery()
+    # A value, not a join: so that no engine reads through all events for it.
+    meant = select(literal(1)).where(events.c.id == looked.c.event_id, *asked).scalar_subquery()
+    return select(func.count(meant), func.count()).select_from(looked)
 
 
 def _on(filter: Filter) -> list[ColumnElement[bool]]:

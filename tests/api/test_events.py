@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from receiver.api import call
 from receiver.ids import first_id
-from receiver.store import Arrival, Endpoint, Finished, NewJob, Refusal, Reported, tables
+from receiver.store import Arrival, Endpoint, Finished, NewJob, Refusal, Reported, replay, tables
 
 from .conftest import TOKEN, opened
 
@@ -161,7 +161,7 @@ async def test_all_events_that_match_are_replayed_after_a_dry_run(client, ledger
     assert (await client.post(f"/events/{bad.event_id}/replay", json={})).status_code == 409
 
 
-async def test_runs_are_listed_failed_first_retried_and_given_up(client, ledger):
+async def test_runs_are_listed_failed_first_retried_and_given_up(client, ledger, monkeypatch):
     await ledger.events.add([arrival(1), arrival(2)])
     await handle(ledger)
     [one, two] = (await client.get("/runs?state=failed&handler=log")).json()["runs"]
@@ -178,8 +178,12 @@ async def test_runs_are_listed_failed_first_retried_and_given_up(client, ledger)
     assert (counted["runs"], counted["next"]) == (2, None)
     assert (await client.post("/runs/retry", json={"until": counted["at"] - 3600})).json()["runs"] == 0
     wish = {"events": {"job_id": "job_2"}, "handler": "log"}
-    assert (await client.post("/runs/retry", json=wish)).json() == {"runs": 1, "at": None, "next": None}
+    assert (await client.post("/runs/retry", json=wish)).json() == {"runs": 1, "more": False, "at": None, "next": None}
     assert await ledger.runs.counts() == {"failed": 1, "waiting": 1}
+    with monkeypatch.context() as patched:
+        patched.setattr(replay, "LOOKED", 0)
+        counted = (await client.post("/runs/retry", json={"events": {"source": "nobody"}, "dry_run": True})).json()
+        assert (counted["runs"], counted["more"]) == (0, True)
     counted = (await client.post("/runs/give-up", json={**wish, "dry_run": True})).json()
     assert await ledger.runs.counts() == {"failed": 1, "waiting": 1}
     given_up = await client.post("/runs/give-up", json={**wish, "until": counted["at"]})

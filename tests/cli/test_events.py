@@ -116,6 +116,14 @@ def test_failed_runs_are_counted_and_start_again(run, filled):
     assert run("runs", "retry", "--handler", "log", "--since", "2h").out == "0 failed runs start again.\n"
 
 
+def test_who_counts_too_many_runs_is_told_that_there_may_be_more(run, filled, monkeypatch):
+    assert run("events", "replay", filled[0], "--handler", "log").code == 0
+    monkeypatch.setattr("receiver.store.replay.LOOKED", 0)
+    counted = run("runs", "give-up", "--source", "nobody", "--dry-run").out
+    assert counted == "0 waiting runs would fail, and perhaps more: there are too many to look at all of them now.\n"
+    assert run("runs", "give-up", "--source", "nobody").out == "0 waiting runs fail.\n"
+
+
 def test_waiting_runs_are_counted_and_given_up(run, filled):
     assert run("runs", "give-up").code == 2, "not all there are, for want of a word"
     assert run("events", "replay", filled[0], "--handler", "log").code == 0

@@ -313,6 +313,28 @@ async def test_many_runs_are_changed_in_pieces_each_button_asking_for_the_next(s
     assert await ledger.runs.counts() == {after: 5}
 
 
+async def test_many_runs_of_which_not_all_were_counted_start_again_all_the_same(shown, ledger, monkeypatch):
+    monkeypatch.setattr(runs_pages, "PATIENCE", -1.0)
+    monkeypatch.setattr(runs_pages, "LOOKED", 3)
+    monkeypatch.setattr(replay, "LOOKED", 3)
+    monkeypatch.setattr(replay, "STEP", 2)
+    await ledger.events.add([arrival(number, time.time()) for number in range(6)])
+    turn = {"worker": "w", "lease": 30, "wanted": lambda _event: {"log": None}}
+    made = await ledger.runs.turn(**turn, finished=[], free={"log": 6})
+    ended = [Finished(run=run, outcome="failed", finished_at=time.time(), error="x") for run in made.claimed]
+    await ledger.runs.turn(**turn, finished=ended, free={})
+    page = await shown.get("/runs/retry?source=videogen")
+    assert "<strong>At least 4 failed runs</strong>" in page.text
+    assert "the newest 3 were looked at" in page.text
+    for _ in range(2):
+        page = await pressed(shown, page)
+    assert "<strong>4</strong> of 4 or more runs so far" in page.text
+    while "data-goes-on" in page.text:
+        page = await pressed(shown, page)
+    assert await ledger.runs.counts() == {"waiting": 6}
+    assert "nothing to retry" not in (await shown.get("/runs/give-up?source=nobody")).text
+
+
 async def test_a_run_that_waits_for_its_next_attempt_starts_now(shown, ledger, act, tmp_path):
     await fill(ledger, tmp_path / "files", at=time.time())
     [run] = [one for one in (await ledger.runs.page(RunFilter(state="waiting"))).rows if one["attempt"]]

@@ -1,10 +1,10 @@
-"""What a worker's turn looks at does not grow with what was done before; on both engines."""
+"""What a worker's turn, or a count, looks at does not grow with what was done before; on both engines."""
 
 import asyncpg
 import pytest
 from sqlalchemy import event
 
-from receiver.store import Finished, Store
+from receiver.store import Filter, Finished, Store, replay
 from receiver.store.tables import metadata
 
 #: Events that were through long ago, each with a run, an attempt and a job; and new ones for each turn.
@@ -81,7 +81,7 @@ async def turns(store, clock, arrival):
 
 async def test_a_turn_asks_the_indexes_of_what_waits_and_looks_at_no_history(old, clock, arrival):
     if old.database.is_sqlite:
-        used, scanned = await planned(old, clock, arrival)
+        used, scanned = await planned(old, old.database._thread._engine, lambda: turns(old, clock, arrival))
         assert used >= NEEDED
         assert scanned == []
         return
@@ -96,14 +96,37 @@ async def test_a_turn_asks_the_indexes_of_what_waits_and_looks_at_no_history(old
     assert all(seen[table] < PAST / 10 for table in GROWING), seen
 
 
-async def planned(store, clock, arrival):
-    """Return the indexes that the turns use, and what they scan although it grows."""
+@pytest.mark.parametrize("state", ["failed", "waiting"])
+async def test_a_count_of_runs_by_what_no_index_finds_asks_few_events(old, monkeypatch, state):
+    monkeypatch.setattr(replay, "LOOKED", 100)
+    ended = "NULL" if state == "waiting" else "1"
+    async with old.database.write() as connection:
+        await connection.exec_driver_sql(f"UPDATE runs SET state = '{state}', finished_at = {ended}")
+        await connection.exec_driver_sql("ANALYZE")
+    meant = Filter(source="nobody", since=1.0)
+    if old.database.is_sqlite:
+        engine = old.database.engine.sync_engine
+        used, scanned = await planned(old, engine, lambda: old.replays.count(state, meant))
+        assert f"runs_{'due' if state == 'waiting' else state}" in used
+        assert scanned == []
+        return
+    before = await read(old.url)
+    counting = Store(old.url)
+    assert (await counting.replays.count(state, meant)).more
+    await counting.close()
+    read_now = await read(old.url)
+    seen = {name: read_now[name] - before[name] for name in ("events", "runs")}
+    assert 0 < seen["events"] <= 101, seen
+    assert seen["runs"] < PAST / 10, seen
+
+
+async def planned(store, engine, work):
+    """Return the indexes that some work uses, and what it scans although it grows."""
     asked, steps = {}, []
-    engine = store.database._thread._engine
     event.listen(engine, "before_cursor_execute", lambda *about: asked.setdefault(about[2], about[3]), named=False)
-    await turns(store, clock, arrival)
+    await work()
     async with store.database.read() as connection:
-        for statement, given in asked.items():
+        for statement, given in list(asked.items()):  # what asks for plans is noted too
             if not statement.startswith(("BEGIN", "PRAGMA")):
                 values = given[0] if isinstance(given, list) else given
                 plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)

@@ -133,6 +133,34 @@ async def test_failed_runs_are_counted_and_start_again_all_of_them(store, arriva
     assert await store.runs.counts() == {"failed": 8, "waiting": 8}
 
 
+@pytest.mark.parametrize("state", ["failed", "waiting"])
+async def test_of_many_runs_a_count_says_at_least_and_looks_at_the_newest_that_failed(
+    store, arrival, clock, monkeypatch, state
+):
+    monkeypatch.setattr(steps, "LOOKED", 3)
+    for number in range(5):
+        await store.events.add([arrival(number, source="a" if number < 4 else "b")])
+        clock.turn(10)
+    if state == "failed":
+        await handled(store, clock, outcome="failed")
+    else:
+        await store.runs.turn(worker="w", lease=30, finished=[], wanted=lambda _event: {"log": None}, free={})
+
+    async def count(handler=None, **meant):
+        counted = await store.replays.count(state, Filter(**meant), handler=handler)
+        return counted.runs, counted.more
+
+    assert await count() == (5, False), "an index tells"
+    assert await count(job_id="job_0") == (1, False), "an index tells"
+    assert await count(source="nobody") == (0, True)
+    assert await count(source="a") in ((3, True), (4, True))
+    if state == "failed":
+        assert await count(since=clock() - 10) == (1, True)
+    monkeypatch.setattr(steps, "LOOKED", 5)
+    assert await count(source="a", handler="log") == (4, False)
+    assert await count(source="a", handler="mail") == (0, False)
+
+
 async def test_what_failed_after_it_was_counted_is_not_retried(store, arrival, clock):
     await store.events.add([arrival(1)])
     await handled(store, clock, outcome="failed")

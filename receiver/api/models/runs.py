@@ -76,5 +76,9 @@ class ManyRunsAnswer(BaseModel):
     """How many runs start again or are given up, or would; `at` says when they were counted."""
 
     runs: int
+    more: bool = Field(
+        description="Of a count: it is at least so many. Of more than five thousand runs that have failed, or wait, "
+        "only so many have their events asked whether they match; of failed ones, the newest."
+    )
     at: float | None
     next: Next
