@@ -118,6 +118,8 @@ def seconds(value: object) -> float | None:
 
     ISO times without a zone are taken as UTC. None also for what lies before 1970 or after the year 9999.
     """
+    if type(value) is int and 0 <= value < _LATEST_SECONDS:  # the usual one
+        return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
