@@ -130,6 +130,14 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         spare.append(url)
 
 
+@pytest.fixture(scope="module")
+def postgresql_url(postgres: str) -> str:
+    """A PostgreSQL database with the schema, empty at first, for all tests of a module."""
+    name = f"test_{next(_names)}"
+    asyncio.run(_statement(postgres, f"CREATE DATABASE {name} TEMPLATE base"))
+    return _database(postgres, name)
+
+
 @pytest.fixture
 async def store(database_url: str, clock: Clock) -> AsyncIterator[Store]:
     """A store on each engine in turn, judged by the test's clock."""
