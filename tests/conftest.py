@@ -31,6 +31,9 @@ SECRET = "whsec_dmlkZW9nZW4tc2FtcGxlLXNlY3JldC0wMQ=="
 
 _names = itertools.count()
 
+#: In the order in which they name each other.
+_TABLES = [table.name for table in metadata.sorted_tables]
+
 
 class Clock:
     """A clock that only moves when a test turns it."""
@@ -190,7 +193,16 @@ async def _emptied(url: str) -> bool:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        await connection.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
+        # To truncate a table takes as long as to delete from a hundred with a few rows: done where there were many.
+        grown = await connection.fetchval(
+            "SELECT string_agg(name, ', ') FROM unnest($1::text[]) AS name"
+            " WHERE pg_relation_size(name::regclass) > 65536",
+            _TABLES,
+        )
+        if grown:
+            await connection.execute(f"TRUNCATE {grown} CASCADE")
+        await connection.execute("; ".join(f"DELETE FROM {name}" for name in reversed(_TABLES)))
+        await connection.execute("SELECT setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences")
         return [row["version_num"] for row in await connection.fetch("SELECT * FROM alembic_version")] == VERSIONS[-1:]
     except asyncpg.UndefinedTableError:
         return False
