@@ -1,11 +1,13 @@
 """Fixtures that many tests share: a clock to turn, samples, and a store on each engine."""
 
 import asyncio
+import gc
 import itertools
 import json
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -15,9 +17,11 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from receiver import interpreter
 from receiver.files import Files, open_files
 from receiver.store import Store
 from receiver.store.migrations import VERSIONS
@@ -26,6 +30,9 @@ from receiver.store.tables import metadata
 # Processes of ours that run in other folders measure their coverage into the same place.
 os.environ.setdefault("COVERAGE_FILE", str(Path(__file__).parent.parent / ".coverage"))
 
+# What is imported and collected stays to the end: the collector went through all of it again and again, in vain.
+gc.disable()
+
 SAMPLES = Path(__file__).parent / "samples" / "videogen"
 SECRET = "whsec_dmlkZW9nZW4tc2FtcGxlLXNlY3JldC0wMQ=="
 
@@ -33,6 +40,18 @@ _names = itertools.count()
 
 #: In the order in which they name each other.
 _TABLES = [table.name for table in metadata.sorted_tables]
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    # As in a process of ours, whose thread that talks to the store does not wait long for a busy event loop.
+    sys.setswitchinterval(interpreter.PATIENCE)
+    # A traceback in colours, with the lines around, takes a third of a second to draw.
+    *processors, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*processors, plain])
 
 
 class Clock:
