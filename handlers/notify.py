@@ -28,6 +28,7 @@ import importlib.util
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from datetime import time as time_of_day
@@ -136,7 +137,7 @@ def notifier(
             try:
                 await context.aside(sleep(options.burst))
                 del bursts[untold]
-                burst.took = await _send({number: targets[number] for number in untold}, options, burst)
+                burst.took = await _send({number: targets[number] for number in untold}, options, burst, context)
             finally:
                 if bursts.get(untold) is burst:
                     del bursts[untold]
@@ -188,24 +189,35 @@ async def _untold(targets: frozenset[int], context: Context) -> frozenset[int]:
     return frozenset(untold)
 
 
-async def _send(targets: dict[int, Any], options: Notify, burst: _Burst) -> frozenset[int]:
+async def _send(targets: dict[int, Any], options: Notify, burst: _Burst, context: Context) -> frozenset[int]:
     """Send one message to each target; return those that took it."""
     count = len(burst.lines)
     title = options.title if count == 1 else f"{options.title}: {count} events"
     lines = list(burst.lines.values())
     body = "\n".join(lines[:_LINES]) + (f"\n… and {count - _LINES} more" if count > _LINES else "")
-    results = await asyncio.gather(*(_tell(target, title, body) for target in targets.values()))
+    # In the trace of the run that began the burst; of a URL only the service, as hosts of Apprise's may be tokens.
+    services = {number: options.to[number].get_secret_value().partition(":")[0] for number in targets}
+    results = await asyncio.gather(
+        *(_tell(target, title, body, context.traced(services[number])) for number, target in targets.items())
+    )
     return frozenset(number for number, taken in zip(targets, results, strict=True) if taken)
 
 
-async def _tell(target: Any, title: str, body: str) -> bool:
+class NotTaken(Exception):
+    """A target has not taken a message."""
+
+
+async def _tell(target: Any, title: str, body: str, traced: AbstractContextManager[Any]) -> bool:
     from apprise import Apprise, NotifyFormat
 
     try:
-        async with asyncio.timeout(_PATIENCE + 5):
-            apprise = Apprise(asset=target.asset)
-            apprise.add(target)
-            return bool(await apprise.async_notify(body=body, title=title, body_format=NotifyFormat.TEXT))
+        with traced:
+            async with asyncio.timeout(_PATIENCE + 5):
+                apprise = Apprise(asset=target.asset)
+                apprise.add(target)
+                if not await apprise.async_notify(body=body, title=title, body_format=NotifyFormat.TEXT):
+                    raise NotTaken
+            return True
     except Exception:  # noqa: BLE001 - a hundred services; whatever one raises, it has not taken the message
         return False
 

@@ -23,6 +23,8 @@ them. RabbitMQ is asked to keep messages on its disk; what the others keep is up
 It is tested with real servers of NATS, RabbitMQ and Redis, killed in the middle of publishing; with Kafka only by
 FastStream's test broker, which never leaves this process.
 
+Where traces are made, the message carries its own on: in the header, or for Redis the field, `traceparent`.
+
 The message has the URLs of outputs, which are signed and open to whoever reads it.
 """
 
@@ -43,7 +45,8 @@ from receiver import Context, Event, GiveUp, Retry, Secret, configurable
 
 from ._template import check, fill
 
-Send = Callable[[str, bytes, Event], Awaitable[None]]
+#: Sends an event as it is told: where to, its JSON, the event, and headers that carry its trace on.
+Send = Callable[[str, bytes, Event, Mapping[str, str]], Awaitable[None]]
 
 #: Seconds for connecting, and again for a message until it is confirmed.
 _PATIENCE = 10.0
@@ -112,6 +115,7 @@ class Publish(BaseModel):
 def publish(options: Publish) -> Callable[[Event, Context], Awaitable[None]]:
     """Publish each event; the run is done when the broker confirms it. The connection is one per worker."""
     extra, _ = _EXTRAS[_scheme(options.url)]
+    host = urlsplit(options.url.get_secret_value()).hostname
     importlib.import_module(f"faststream.{extra}")  # now, as it takes a second in which no other handler would run
 
     def connection() -> AbstractAsyncContextManager[Send]:
@@ -123,8 +127,9 @@ def publish(options: Publish) -> Callable[[Event, Context], Awaitable[None]]:
         try:
             async with asyncio.timeout(_PATIENCE):
                 send = await context.shared(connection)
-            async with asyncio.timeout(_PATIENCE):
-                await send(to, body, event)
+            with context.traced(extra, host=host) as trace:
+                async with asyncio.timeout(_PATIENCE):
+                    await send(to, body, event, trace)
         except (Retry, GiveUp):
             raise
         except TimeoutError:
@@ -151,8 +156,8 @@ async def _nats(options: Publish) -> AsyncIterator[Send]:
         options.url.get_secret_value(), logger=None, max_reconnect_attempts=-1, reconnect_time_wait=1, pending_size=-1
     )
 
-    async def send(subject: str, body: bytes, event: Event) -> None:
-        headers = {"Nats-Msg-Id": event.id, "content-type": "application/json"}
+    async def send(subject: str, body: bytes, event: Event, trace: Mapping[str, str]) -> None:
+        headers = {"Nats-Msg-Id": event.id, "content-type": "application/json", **trace}
         try:
             await broker.publish(body, subject, headers=headers, stream=options.stream, correlation_id=event.id)
         except OutboundBufferLimitError:
@@ -179,7 +184,7 @@ async def _rabbit(options: Publish) -> AsyncIterator[Send]:
     )
     exchange = RabbitExchange(options.exchange, declare=False) if options.exchange else None
 
-    async def send(key: str, body: bytes, event: Event) -> None:
+    async def send(key: str, body: bytes, event: Event, trace: Mapping[str, str]) -> None:
         try:
             await broker.publish(
                 body,
@@ -190,6 +195,7 @@ async def _rabbit(options: Publish) -> AsyncIterator[Send]:
                 message_id=event.id,
                 correlation_id=event.id,
                 message_type=event.type[:255],
+                headers=dict(trace),
                 content_type="application/json",
                 timeout=_PATIENCE,
             )
@@ -235,13 +241,13 @@ def kafka_send(broker: Any) -> Send:
     """Return what sends over a broker of FastStream's."""
     from aiokafka.errors import MessageSizeTooLargeError
 
-    async def send(topic: str, body: bytes, event: Event) -> None:
+    async def send(topic: str, body: bytes, event: Event, trace: Mapping[str, str]) -> None:
         try:
             await broker.publish(
                 body,
                 topic,
                 key=(event.job_id or event.id).encode(),  # one partition for what belongs together
-                headers={"id": event.id, "type": event.type, "content-type": "application/json"},
+                headers={"id": event.id, "type": event.type, "content-type": "application/json", **trace},
                 correlation_id=event.id,
             )
         except MessageSizeTooLargeError:
@@ -260,9 +266,9 @@ async def _redis(options: Publish) -> AsyncIterator[Send]:
     once = AgainNever(NoBackoff(), 0)
     broker = RedisBroker(options.url.get_secret_value(), logger=None, retry=once)  # type: ignore[arg-type]
 
-    async def send(stream: str, body: bytes, event: Event) -> None:
+    async def send(stream: str, body: bytes, event: Event, trace: Mapping[str, str]) -> None:
         # Fields that any client can read; `__data__` is where FastStream's subscribers look.
-        fields: dict[Any, Any] = {"id": event.id, "source": event.source, "type": event.type, "__data__": body}
+        fields: dict[Any, Any] = {"id": event.id, "source": event.source, "type": event.type, "__data__": body, **trace}
         await client.xadd(stream, fields)
 
     async with broker:

@@ -1,7 +1,7 @@
 """What a handler is given beside its event."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -26,6 +26,11 @@ class Submitted(Protocol):
         """Ours; `receiver jobs show ID`."""
 
 
+def untraced(_name: str, _host: str | None = None) -> AbstractContextManager[Mapping[str, str]]:
+    """Return what has no span, and no headers."""
+    return nullcontext({})
+
+
 class Context:
     """The handler's connection to the receiver, made anew for each attempt."""
 
@@ -41,6 +46,7 @@ class Context:
         submit: Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], "Submitted"],
         record: Callable[..., Awaitable[None]],
         shared: Shared,
+        traced: Callable[[str, str | None], AbstractContextManager[Mapping[str, str]]] = untraced,
         max_file: int = 2 * 2**30,
     ) -> None:
         self.attempt = attempt  #: 1 at the first try
@@ -53,6 +59,7 @@ class Context:
         self._submit = submit
         self._record = record
         self._shared = shared
+        self._traced = traced
         self._submitted: list[Submitted] = []
         self._note = ""
 
@@ -102,6 +109,17 @@ class Context:
         call opens anew.
         """
         return await self._shared.get(open)
+
+    def traced(self, name: str, *, host: str | None = None) -> AbstractContextManager[Mapping[str, str]]:
+        """Make what is within a span of this run's trace, for a call that is not made with `http`.
+
+            with context.traced("mail", host="mail.example.com") as headers:
+                await send_mail(headers)
+
+        `headers` carry the trace on to whoever is called; without traces there are none. Traces are seen by more
+        people than secrets may be: name what is called, not with what.
+        """
+        return self._traced(name, host)
 
     async def aside(self, awaited: Awaitable[T]) -> T:
         """Return what `awaited` gives; meanwhile other runs have the place of this one.

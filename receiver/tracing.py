@@ -102,9 +102,18 @@ class Tracing:
         if wrong:
             span.set_status(self._trace.StatusCode.ERROR, wrong)
 
-    def here(self) -> str:
-        """Return the current span as it is stored with an event: a `traceparent`, as W3C has it."""
+    @contextmanager
+    def outgoing(self, name: str, host: str | None = None) -> Iterator[dict[str, str]]:
+        """Be within the span of a call that is made by other means; yield the headers that carry the trace on."""
+        attributes = {"server.address": host} if host else {}
+        with self._within(name, self._trace.SpanKind.CLIENT, attributes):
+            yield {"traceparent": self.here() or ""}
+
+    def here(self) -> str | None:
+        """Return the current span as it is stored with an event: a `traceparent`, as W3C has it; None without one."""
         context = self._trace.get_current_span().get_span_context()
+        if not context.is_valid:
+            return None
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def around(self, transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
@@ -119,7 +128,7 @@ class Tracing:
             return
         attributes = {"http.request.method": request.method, "server.address": request.url.host}
         with self._within(request.method, self._trace.SpanKind.CLIENT, attributes) as span:
-            request.headers["traceparent"] = self.here()
+            request.headers["traceparent"] = self.here() or ""
             yield span
 
     @contextmanager

@@ -387,6 +387,7 @@ class Tracker:
             occurred_at=self._now if reading.occurred_at is None else reading.occurred_at,
             expires_at=reading.expires_at if reading.lifetime is None else self._now + reading.lifetime,
             fact=f"{provider_id}:{standing}",
+            trace=self._tracing.here() if self._tracing else None,
             headers="",
             body=body,
         )

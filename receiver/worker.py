@@ -21,7 +21,7 @@ from prometheus_client.core import Metric
 from . import interpreter, meters
 from .alarms import Rules, Watchman
 from .config import read
-from .context import Context
+from .context import Context, untraced
 from .dispatcher import Dispatcher, backoff
 from .endpoints import Inspector
 from .errors import AddressRefused, ConfigError, ProviderError, Unavailable
@@ -95,6 +95,7 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             shared=shared,
             once=store.runs.once,
             record=store.outputs.record,
+            tracing=tracing,
         )
         dispatcher = Dispatcher(
             store=store,
@@ -284,6 +285,7 @@ class Desk:
         shared: Shared,
         once: Callable[[Claimed, str], AbstractAsyncContextManager[bool]],
         record: Callable[..., Awaitable[None]],
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
         self._files = open_files(settings.files)
@@ -292,6 +294,7 @@ class Desk:
         self._shared = shared
         self._once = once
         self._record = record
+        self._traced = tracing.outgoing if tracing else untraced
 
     def event(self, row: Mapping[str, Any]) -> Event:
         """Return the event of a row of the store."""
@@ -338,4 +341,5 @@ class Desk:
             record=record,
             shared=self._shared,
             max_file=self._settings.max_file,
+            traced=self._traced,
         )

@@ -234,6 +234,28 @@ def _database(url: str, name: str) -> str:
     return f"{head.rpartition('/')[0]}/{name}?{query}"
 
 
+@pytest.fixture
+async def spans():
+    """Spans that ended, by name; `spans.tracing` makes them."""
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from receiver.tracing import Tracing
+
+    exporter = InMemorySpanExporter()
+
+    class Spans:
+        tracing = Tracing(exporter, at_once=True)
+
+        def named(self, name):
+            return [span for span in exporter.get_finished_spans() if span.name == name]
+
+        def __iter__(self):
+            return iter(exporter.get_finished_spans())
+
+    yield Spans()
+    await Spans.tracing.close()
+
+
 @pytest.fixture(scope="session")
 def vectors() -> list[dict[str, object]]:
     """VideoGen's signature vectors."""

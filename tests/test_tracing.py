@@ -11,7 +11,6 @@ from threading import Thread
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 from receiver import Retry
@@ -21,34 +20,18 @@ from receiver.errors import ConfigError
 from receiver.outbound import create_client
 from receiver.registry import find_sources
 from receiver.settings import Settings
+from receiver.sources import Submission
 from receiver.store import NewJob, Store
 from receiver.tracing import Tracing
 from receiver.tracker import Tracker
 
 from .conftest import SECRET
 from .store.conftest import arrival  # noqa: F401 - a fixture
+from .studio import ASKED, Studio, answer
 from .test_dispatcher import dispatching, mark, until
 from .test_inbox import signed
 
 THEIRS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-async def spans():
-    """Spans that ended, by name; `spans.tracing` makes them."""
-    exporter = InMemorySpanExporter()
-
-    class Spans:
-        tracing = Tracing(exporter, at_once=True)
-
-        def named(self, name):
-            return [span for span in exporter.get_finished_spans() if span.name == name]
-
-        def __iter__(self):
-            return iter(exporter.get_finished_spans())
-
-    yield Spans()
-    await Spans.tracing.close()
 
 
 @contextmanager
@@ -192,6 +175,34 @@ async def test_calls_to_a_provider_belong_to_the_trace_of_the_run_that_submitted
     assert next(filter(None, carried)).startswith(
         f"00-{call.context.trace_id:032x}-{call.context.span_id:016x}-".encode()
     )
+
+
+@pytest.mark.parametrize("trace", [THEIRS, None])
+async def test_an_event_that_was_asked_for_belongs_to_the_trace_of_its_job(store, clock, spans, trace):
+    studio = Studio()
+    studio.always = {"submit": Submission(job_id="s1"), "ask": answer("s1", "succeeded")}
+    await store.jobs.add(NewJob(source="studio", tool=ASKED.type, parameters={"prompt": "la"}, trace=trace))
+    settings = Settings(providers={"studio": {"api_key": "key"}})
+    tracker = Tracker(
+        store=store, sources={"studio": studio}, settings=settings, http=None, worker="w1", tracing=spans.tracing
+    )
+    async with asyncio.timeout(20):
+        while not await store.events.recent():
+            await tracker._turn()
+            clock.turn(60)
+            await asyncio.sleep(0)
+
+    async def fine(event, context):
+        pass
+
+    async with dispatching(store, clock, mark(fine), tracing=spans.tracing):
+        await until(store, "done")
+    [run] = spans.named("run")
+    if trace is None:
+        assert run.parent is None
+    else:
+        assert run.parent.span_id in {span.context.span_id for span in spans.named("job")}
+        assert f"{run.context.trace_id:032x}" == THEIRS[3:35]
 
 
 async def test_what_fails_is_told_without_its_text(database_url, clock, monkeypatch, sample, spans):

@@ -147,6 +147,21 @@ async def test_a_burst_is_one_message_that_counts_and_lists_and_then_all_its_run
     assert gate.asked == [10]
 
 
+async def test_a_message_is_in_the_trace_of_the_run_that_began_it_and_names_no_more_than_the_service(
+    service: Service, event: Make, context: Make, options: Make, spans: Any
+) -> None:
+    handle = notifier(options(service, burst=0))
+    with spans.tracing.run(None, handler="notify"):
+        await handle(event(), context(traced=spans.tracing.outgoing))
+        service.status = 503
+        with pytest.raises(Retry):
+            await handle(event(), context(traced=spans.tracing.outgoing))
+    [run], [taken, refused] = spans.named("run"), spans.named("json")
+    assert {span.parent.span_id for span in (taken, refused)} == {run.context.span_id}
+    assert [span.status.description for span in (taken, refused)] == [None, "NotTaken"]
+    assert "hush" not in "".join(span.to_json() for span in spans)
+
+
 async def test_what_comes_after_a_message_is_another_one(
     service: Service, event: Make, context: Make, options: Make
 ) -> None:

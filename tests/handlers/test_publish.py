@@ -72,6 +72,29 @@ async def test_nats_has_the_event_as_json_and_one_copy_of_it_however_often_it_is
         assert (await stream.stream_info("MEDIA")).state.messages == 1
 
 
+async def test_a_message_carries_its_trace_on_and_its_span_tells_no_password(
+    nats_server: brokers.Broker, event: Make, context: Make, spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_URL", f"nats://hush:hush@127.0.0.1:{nats_server.port}")
+    async with jetstream(nats_server) as stream:
+        handle = to_nats(nats_server, url={"env": "BROKER_URL"})
+        with spans.tracing.run(None, handler="publish"):
+            with pytest.raises(Retry):
+                await handle(event(), context(traced=spans.tracing.outgoing))
+            await stream.add_stream(name="MEDIA", subjects=["media.>"])
+            await handle(event(), context(traced=spans.tracing.outgoing))
+        [message] = await (await stream.pull_subscribe("media.>")).fetch(1, timeout=2)
+    [run], [refused, taken] = spans.named("run"), spans.named("nats")
+    assert taken.parent.span_id == refused.parent.span_id == run.context.span_id
+    assert dict(taken.attributes) == {"server.address": "127.0.0.1"}
+    assert (refused.status.description, taken.status.description) == ("Retry", None)
+    assert message.headers["traceparent"].split("-")[1:3] == [
+        f"{run.context.trace_id:032x}",
+        f"{taken.context.span_id:016x}",
+    ]
+    assert "hush" not in "".join(span.to_json() for span in spans)
+
+
 async def test_what_no_jetstream_takes_is_not_done_and_is_once_one_does(
     nats_server: brokers.Broker, event: Make, context: Make
 ) -> None:
@@ -341,9 +364,10 @@ async def test_kafka_gets_the_event_under_the_key_of_its_job(event: Make) -> Non
         seen.append(message)
 
     async with TestKafkaBroker(broker):
-        await module.kafka_send(broker)("media", json.dumps(event().as_json()).encode(), event())
+        await module.kafka_send(broker)("media", json.dumps(event().as_json()).encode(), event(), {"traceparent": "t"})
     [message] = seen
     assert (message.headers["id"], message.headers["content-type"]) == ("evt_1", "application/json")
+    assert message.headers["traceparent"] == "t"
     assert message.raw_message.key == b"vg_tool_1"
     assert json.loads(message.raw_message.value)["id"] == "evt_1"
 
