@@ -11,6 +11,7 @@ An event may end a job from every state. One that has ended stays as it is.
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import itemgetter
 from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, delete, func, or_, select, update
@@ -119,12 +120,13 @@ class Jobs:
     async def get(self, id: str, *, source: str | None = None) -> Job | None:
         """Return a job by our id or its provider's; of two with the same, the newest (of this source)."""
         mine = or_(jobs.c.id == storable(id), jobs.c.job_id == storable(id))
-        query = select(jobs).where(mine).order_by(jobs.c.id.desc()).limit(1)
+        query = select(jobs).where(mine)
         if source is not None:
             query = query.where(jobs.c.source == storable(source))
+        # All of them, in no order: to find the newest alone, engines go through all jobs from the newest on.
         async with self._database.read() as connection:
-            row = (await connection.execute(query)).mappings().one_or_none()
-        return Job.of(row) if row else None
+            found = (await connection.execute(query)).mappings().all()
+        return Job.of(max(found, key=itemgetter("id"))) if found else None
 
     async def some(self, ids: Collection[str]) -> dict[str, Job]:
         """Return jobs by their ids here, in one query; ids that no job has are left out."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Delete, RowMapping, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, RowMapping, Select, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..errors import Retry, Unavailable
@@ -326,19 +326,22 @@ def _looking(wanted: RunFilter, state: str | None) -> Looking:
     """Look for runs in a state; None for all that have not failed."""
     base = [runs.c.state == "failed"] if state == "failed" else []
     narrow = [] if state == "failed" else [runs.c.state == state if state else runs.c.state != "failed"]
-    if state == "running":
-        narrow.append(runs.c.lease_until > 0)  # the index of leases finds these few
     if wanted.handler is not None:
         # Joined with nothing: not by the index of what is due, which is in another order.
         narrow.append(runs.c.handler.concat("") == storable(wanted.handler))
     if wanted.event_id is not None:
         narrow.append(runs.c.event_id == storable(wanted.event_id))
-    exact = wanted.event_id is not None or state == "running"
-    few = None
-    if state == "waiting" and not exact:
-        mine = [runs.c.handler == storable(wanted.handler)] if wanted.handler is not None else []
-        few = select(runs.c.id).where(runs.c.state == "waiting", *mine)  # by the index of what is due
+    exact = wanted.event_id is not None
+    few = None if exact else _few(wanted, state)
     return Looking(query=_SHOWN, id=runs.c.id, base=base, narrow=narrow, exact=exact, few=few)
+
+
+def _few(wanted: RunFilter, state: str | None) -> Select[tuple[str]] | None:
+    """Return the query for the runs in a state that are few, by an index that is in another order."""
+    mine = [runs.c.handler == storable(wanted.handler)] if wanted.handler is not None else []
+    if state == "running":
+        return select(runs.c.id).where(runs.c.state == "running", runs.c.lease_until > 0, *mine)
+    return select(runs.c.id).where(runs.c.state == "waiting", *mine) if state == "waiting" else None
 
 
 def given_up(now: float) -> dict[str, Any]:

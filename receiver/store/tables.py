@@ -273,7 +273,7 @@ jobs = Table(
         name="jobs_state",
     ),
     CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled')) = (ended_at IS NOT NULL)", name="jobs_ended"),
-    UniqueConstraint("source", "job_id", name="jobs_job"),
+    UniqueConstraint("job_id", "source", name="jobs_job"),  # in this order it finds a job without its source, too
 )
 Index("jobs_due", jobs.c.due_at, sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL"))
 Index(

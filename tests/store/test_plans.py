@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from sqlalchemy import event
 
-from receiver.store import Filter, Finished, Store, replay
+from receiver.store import Filter, Finished, RunFilter, Store, replay
 from receiver.store.tables import metadata
 
 #: Events that were through long ago, each with a run, an attempt and a job; and new ones for each turn.
@@ -118,6 +118,31 @@ async def test_a_count_of_runs_by_what_no_index_finds_asks_few_events(old, monke
     seen = {name: read_now[name] - before[name] for name in ("events", "runs")}
     assert 0 < seen["events"] <= 101, seen
     assert seen["runs"] < PAST / 10, seen
+
+
+async def test_who_asks_for_a_job_or_for_what_is_running_looks_through_no_history(old):
+    async def ask(store):
+        found = [await store.jobs.get(id) for id in ("job_09", "old_9", "nobody's")]
+        assert [job and job.id for job in found] == ["job_09", "job_09", None]
+        assert [subject.id for subject in await store.erasures.called("old_9")] == ["job_09"]
+        assert (await store.runs.page(RunFilter(state="running"))).rows == []
+
+    if old.database.is_sqlite:
+        for forget in ("DELETE FROM sqlite_stat1 WHERE false", "DELETE FROM sqlite_stat1"):  # it has none, usually
+            async with old.database.write() as connection:
+                await connection.exec_driver_sql(forget)
+            asking = Store(old.url)
+            _, scanned = await planned(old, asking.database.engine.sync_engine, lambda store=asking: ask(store))
+            await asking.close()
+            assert scanned == []
+        return
+    before = await read(old.url)
+    asking = Store(old.url)
+    await ask(asking)
+    await asking.close()
+    read_now = await read(old.url)
+    seen = {name: read_now[name] - before[name] for name in GROWING}
+    assert all(seen[table] < PAST / 10 for table in GROWING), seen
 
 
 async def planned(store, engine, work):

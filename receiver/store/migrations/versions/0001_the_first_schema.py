@@ -187,7 +187,7 @@ def upgrade() -> None:
             name="jobs_state",
         ),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("source", "job_id", name="jobs_job"),
+        sa.UniqueConstraint("job_id", "source", name="jobs_job"),
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.create_index(
