@@ -22,6 +22,7 @@ from receiver.store import NewJob
 from .store.conftest import arrival  # noqa: F401 - a fixture
 
 SOON = 20  # patience, not a measure: this machine may be busy
+PAUSE = 0.002  # between two looks: who looks without one leaves the others no time to get there
 
 
 def mark(function, pattern="*", **limits):
@@ -71,14 +72,14 @@ async def until(store, state, number=1):
     """Wait until so many runs are in a state."""
     async with asyncio.timeout(SOON):
         while (await store.runs.counts()).get(state, 0) < number:
-            await asyncio.sleep(0)
+            await asyncio.sleep(PAUSE)
 
 
 async def recorded(store, event_id, number):
     """Wait until so many attempts on an event are on record."""
     async with asyncio.timeout(SOON):
         while len([row for row in await store.events.history(event_id) if row["outcome"]]) < number:
-            await asyncio.sleep(0)
+            await asyncio.sleep(PAUSE)
 
 
 async def test_every_handler_that_wants_an_event_gets_it_once(store, clock, arrival):  # noqa: F811
@@ -257,7 +258,7 @@ async def test_what_is_claimed_and_has_not_begun_is_given_back_when_the_worker_s
         await until(store, "running", 10)
         async with asyncio.timeout(SOON):
             while len(begun) < 2:
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE)
         dispatcher.stop()
         let_go.set()
     assert await store.runs.counts() == {"done": 2, "waiting": 9}
@@ -504,7 +505,7 @@ async def test_while_the_store_does_not_answer_it_is_not_asked_again_and_again(s
         let_go.set()
         async with asyncio.timeout(SOON):
             while not tries:
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE)
         for _ in range(1000):
             dispatcher.wake()
             await asyncio.sleep(0)
@@ -590,7 +591,7 @@ async def test_runs_that_stand_aside_leave_their_places_to_others_and_go_on_toge
     async with dispatching(store, clock, one, two, concurrency=2):
         async with asyncio.timeout(SOON):
             while len(here) < 10 or len(other) < 10:  # ten wait, and there are two places
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE)
         assert (await store.runs.counts())["running"] == 10
         over.set()
         await until(store, "done", 20)
@@ -629,7 +630,7 @@ async def test_no_more_stand_aside_than_a_worker_can_keep_alive(store, clock, ar
         await until(store, "running", 4)
         async with asyncio.timeout(SOON):
             while len(here) < 4:
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE)
         assert await dispatcher._turn() > 0  # another look at the store claims nothing more
         assert (await store.runs.counts()).get("waiting", 9) == 5
         over.set()

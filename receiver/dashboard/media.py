@@ -86,11 +86,14 @@ class Media:
         headers["content-length"] = str(len(part))
         if found:
             headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+        status, kind = 206 if found else 200, output["media_type"]
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers, media_type=kind)
         try:
             pieces = await self._gallery.pieces(output["place"], part, size=size)
         except OSError as error:
             raise Missing(f"It cannot be shown: {error.strerror}.") from None
-        return StreamingResponse(pieces, 206 if found else 200, headers, media_type=output["media_type"])
+        return StreamingResponse(pieces, status, headers, media_type=kind)
 
     def _path(self, output: dict[str, Any]) -> Path | None:
         """Return where the file is: only if that is in our folder, whatever its handler said."""

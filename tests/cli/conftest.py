@@ -1,11 +1,16 @@
 """Run a command as a person does, in this process."""
 
+import functools
 import sys
 from dataclasses import dataclass
 
 import pytest
+import typer.main
 
 from receiver import cli
+
+#: A process makes its commands of their functions once; here they are run many times.
+COMMANDS = functools.cache(typer.main.get_command)
 
 
 @dataclass
@@ -21,6 +26,7 @@ def run(monkeypatch, capsys):
 
     def invoke(*arguments: str, command: str = "receiver") -> Ended:
         monkeypatch.setattr(sys, "argv", [command, *arguments])
+        monkeypatch.setattr(typer.main, "get_command", COMMANDS)
         entry = cli.main if command == "receiver" else cli.register_webhook
         with pytest.raises(SystemExit) as ended:
             entry()

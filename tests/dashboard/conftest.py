@@ -1,14 +1,18 @@
 """A door whose pages are open, and somebody who is signed in."""
 
+import functools
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import jinja2
 import pytest
+from jinja2.bccache import Bucket
 
 from receiver.app import Door
+from receiver.dashboard import pages
 from receiver.settings import Settings
 from receiver.store import Store
 
@@ -16,6 +20,28 @@ from ..conftest import Clock
 
 TOKEN = "a-token-that-is-long-enough"
 ORIGIN = {"origin": "http://receiver"}
+
+
+class Compiled(jinja2.BytecodeCache):
+    """Templates as the first door compiled them: a process has one door, and here each test has its own."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = Compiled()
+
+
+@pytest.fixture(autouse=True)
+def _templates_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "Environment", functools.partial(jinja2.Environment, bytecode_cache=_COMPILED))
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 from receiver import Retry
 
 from ..store.conftest import arrival  # noqa: F401 - a fixture
-from ..test_dispatcher import SOON, dispatching, mark, recorded, until
+from ..test_dispatcher import PAUSE, SOON, dispatching, mark, recorded, until
 
 FIVE_MINUTES, HOUR = 300, 3600
 
@@ -62,7 +62,7 @@ async def test_a_clock_that_jumps_an_hour_ahead_ends_leases_and_nothing_is_done_
     async with dispatching(store, clock, mark(slow)):
         await until(store, "running")
         while not effects:
-            await asyncio.sleep(0)
+            await asyncio.sleep(PAUSE)
         clock.turn(HOUR)
         async with dispatching(store, clock, mark(slow), worker="w2") as other:
             await recorded(store, added.event_id, 1)
