@@ -37,6 +37,7 @@ def measure(bench: Bench, wanted: list[str]) -> list[Result]:
         "pruning": latency.pruning,
         "memory": memory.measure,
         "scale": scale.acks,
+        "cores": scale.cores,
         "waiting": scale.waiting,
         "hmac": verdicts.hmac_kinds,
         "ed25519": verdicts.ed25519,

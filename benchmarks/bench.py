@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from .postgres import Postgres, migrated, postgres
 
 
@@ -48,9 +50,25 @@ class Bench:
 
     def database(self) -> str:
         """Return the URL of a new PostgreSQL database, which is there until the end."""
+        return self._server().database()
+
+    @contextmanager
+    def on_cores(self, number: int) -> Iterator[None]:
+        """Let all that is started here, and PostgreSQL, have only so many cores."""
+        mine, server = psutil.Process(), psutil.Process(self._server().pid)
+        all_cores = mine.cpu_affinity()
+        try:
+            for process in (mine, server, *server.children(recursive=True)):
+                process.cpu_affinity(all_cores[:number])
+            yield
+        finally:
+            for process in (mine, server, *server.children(recursive=True)):
+                process.cpu_affinity(all_cores)
+
+    def _server(self) -> Postgres:
         if self._postgres is None:
             self._postgres = self._stack.enter_context(postgres(self.folder / "postgres"))
-        return self._postgres.database()
+        return self._postgres
 
     def __enter__(self) -> "Bench":
         return self

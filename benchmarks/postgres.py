@@ -16,8 +16,9 @@ from receiver.store import Store
 class Postgres:
     """Makes empty databases with the receiver's schema."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pid: int) -> None:
         self._url = url
+        self.pid = pid
         self._names = (f"bench_{number}" for number in itertools.count())
 
     def database(self) -> str:
@@ -53,6 +54,6 @@ def postgres(folder: Path) -> Iterator[Postgres]:
 
         server = get_server(folder)
     try:
-        yield Postgres(server.get_uri())
+        yield Postgres(server.get_uri(), server.get_pid())
     finally:
         server.cleanup()

@@ -25,6 +25,19 @@ def acks(bench: Bench, result: Result) -> None:
             result.note(f"{what}, from first ack to last run, events/s", handled)
 
 
+def cores(bench: Bench, result: Result) -> None:
+    """The same where one of each has one core, with its sender and PostgreSQL, and two of each have two."""
+    closed = Order(ports=[], count=int(24_000 * bench.seconds), warm=1.5, seconds=bench.seconds)
+    for _ in range(bench.rounds):
+        rates = []
+        for number in (1, 2):
+            with bench.on_cores(number):
+                rates.append(_rates(bench, number, closed, handlers="nothing"))
+            result.note(f"{number} + {number} on {number}, acks/s", rates[-1][0])
+            result.note(f"{number} + {number} on {number}, from first ack to last run, events/s", rates[-1][1])
+        result.add(rates[1][0] / rates[0][0])
+
+
 def waiting(bench: Bench, result: Result) -> None:
     """The same where handlers wait for others, so that a worker is full long before the machine is."""
     seconds = LASTING / 10 if bench.quick else LASTING
