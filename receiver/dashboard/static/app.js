@@ -122,7 +122,7 @@
     const plot = new uPlot({
       width: element.clientWidth,
       height: 180,
-      padding: [8, 12, 0, 0],
+      padding: [8, 20, 0, 0],
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { show: false } },
