@@ -157,7 +157,10 @@ async def test_what_acknowledgements_took_adds_up_over_processes_in_minutes_and_
         assert one.acks == {0.005: 100, 10.0: 1, math.inf: 1}
 
 
-async def test_who_adds_up_leaves_what_acknowledgements_took_alone_until_it_is_too_old(store, clock, refuse):
+async def test_who_adds_up_leaves_what_acknowledgements_took_alone_until_it_is_too_old(
+    store, clock, refuse, monkeypatch
+):
+    monkeypatch.setattr(tally, "AT_ONCE", KEPT[MINUTE] // MINUTE)  # days in one step, not in a thousand
     hour = clock() // 3600 * 3600
     await refuse()
     await store.tally.keep_acks({0.005: 3})
