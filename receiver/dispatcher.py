@@ -164,16 +164,7 @@ class Dispatcher:
         del self._finished[: len(finished)]
         for item in finished:
             del self._held[item.run.id, item.run.token]
-        for late in turn.lost:
-            meters.ATTEMPTS.add(late.run.handler, "lost")
-            log.warning(
-                "lease_lost",
-                run_id=late.run.id,
-                event_id=late.run.event["id"],
-                job_id=late.run.event["job_id"],
-                handler=late.run.handler,
-                outcome=late.outcome,
-            )
+        _tell_lost(turn.lost)
         for claimed in turn.claimed:
             self._held[claimed.id, claimed.token] = claimed
             self._places.enter(self._places.lanes[claimed.handler], claimed)
@@ -307,7 +298,7 @@ class Dispatcher:
         began = time.monotonic()
         while self._finished or given_back:
             try:
-                await self._store.runs.settle(self._finished, given_back)
+                _tell_lost(await self._store.runs.settle(self._finished, given_back))
                 return
             except Unavailable as error:
                 log.error("store_unavailable", error=str(error))
@@ -326,6 +317,20 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
+
+
+def _tell_lost(lost: Sequence[Finished]) -> None:
+    """Tell of attempts that came too late to be recorded."""
+    for late in lost:
+        meters.ATTEMPTS.add(late.run.handler, "lost")
+        log.warning(
+            "lease_lost",
+            run_id=late.run.id,
+            event_id=late.run.event["id"],
+            job_id=late.run.event["job_id"],
+            handler=late.run.handler,
+            outcome=late.outcome,
+        )
 
 
 def _tell(ended: Ended, claimed: Claimed, *, seconds: float) -> None:

@@ -393,7 +393,7 @@ async def test_what_is_under_way_with_the_store_ends_before_the_last_word_to_it(
 
     async def last(*arguments):
         told.append("settled")
-        await settle(*arguments)
+        return await settle(*arguments)
 
     async def hangs(event, context):
         await asyncio.Event().wait()
@@ -416,7 +416,7 @@ async def test_a_store_that_does_not_answer_at_the_end_is_asked_again(store, clo
         if len(failures) < 2:
             failures.append(1)
             raise Unavailable("gone for a moment")
-        await settle(*arguments)
+        return await settle(*arguments)
 
     async def slow(event, context):
         started.set()
@@ -426,6 +426,23 @@ async def test_a_store_that_does_not_answer_at_the_end_is_asked_again(store, clo
     await store.events.add([arrival()])
     async with dispatching(store, clock, mark(slow), grace=0.01, roll=lambda: -0.49):
         await started.wait()
+    assert await store.runs.counts() == {"waiting": 1}
+
+
+async def test_what_ends_too_late_at_the_end_is_told(store, clock, arrival):  # noqa: F811
+    started, ends = asyncio.Event(), asyncio.Event()
+
+    async def slow(event, context):
+        started.set()
+        await ends.wait()
+
+    await store.events.add([arrival()])
+    with capture_logs() as logs:
+        async with dispatching(store, clock, mark(slow)):
+            await started.wait()
+            await store.runs.reap(limits={"slow": 9}, worker="w1")
+            ends.set()
+    assert [(line["handler"], line["outcome"]) for line in logs if line["event"] == "lease_lost"] == [("slow", "done")]
     assert await store.runs.counts() == {"waiting": 1}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .database import Database
+from .given import padded
 
 #: The columns of a row, in this order, with their PostgreSQL types.
 COLUMNS = {
@@ -65,7 +66,10 @@ class Ingest:
         return (await self._connection.get_raw_connection()).driver_connection
 
     async def _sqlite(self, rows: Sequence[Row]) -> int:
-        cursor = await (await self._driver()).execute(_values(len(rows)), [value for row in rows for value in row])
+        length = padded(len(rows))
+        values = [value for row in rows for value in row]
+        values += (None,) * (len(COLUMNS) * (length - len(rows)))
+        cursor = await (await self._driver()).execute(_values(length), values)
         return int(cursor.rowcount)
 
     async def _postgresql(self, rows: Sequence[Row]) -> int:
@@ -86,7 +90,10 @@ class Ingest:
 @functools.cache
 def _values(rows: int) -> str:
     row = f"({', '.join('?' * len(COLUMNS))})"
-    return f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES {', '.join([row] * rows)} ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own
+    return (
+        f"INSERT INTO events ({', '.join(COLUMNS)}) SELECT * FROM (VALUES {', '.join([row] * rows)}) "  # noqa: S608 - names of our own
+        "WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING"
+    )
 
 
 _UNNEST = (

@@ -113,20 +113,24 @@ class Runs:
 
         await self._database.writing(extended)
 
-    async def settle(self, finished: Sequence[Finished], given_back: Sequence[Claimed]) -> None:
-        """Record what ended and give the other runs back: due at once, the attempt not counted."""
+    async def settle(self, finished: Sequence[Finished], given_back: Sequence[Claimed]) -> list[Finished]:
+        """Record what ended and give the other runs back: due at once, the attempt not counted.
 
-        def settled(connection: Connection) -> None:
+        Return the attempts that came too late, which are not recorded.
+        """
+
+        def settled(connection: Connection) -> list[Finished]:
             now = self._database.time(connection)
-            finish(connection, finished, now)
+            lost = finish(connection, finished, now)
             again = {"state": "waiting", "due_at": now, "lease_until": None, "attempt": runs.c.attempt - 1}
             for run in given_back:
                 connection.execute(update(runs).where(_held(run)).values(again))
             # Steps that raised, and could not say so. After the runs: what was just beginning is there by now.
             for (_, _, key), run in list(self._raised.items()):
                 connection.execute(delete(steps).where(_step(run, key)))
+            return lost
 
-        await self._database.writing(settled)
+        return await self._database.writing(settled)
 
     async def reap(
         self, *, limits: Mapping[str, int], worker: str | None = None, wait: Callable[[int], float] = lambda _attempt: 0

@@ -74,6 +74,22 @@ async def test_a_write_that_is_cancelled_while_it_reads_leaves_the_place_to_writ
         del task
 
 
+async def test_a_read_that_is_cancelled_leaves_the_log_free_to_begin_anew(store, arrival):
+    await store.events.add([arrival(number) for number in range(300)])
+
+    async def work():
+        async with store.database.read() as connection:
+            await connection.execute(select(events))
+
+    with nothing_collected():
+        task = await cut_off(work(), "SELECT")
+        await store.events.add([arrival(301)])
+        with closing(sqlite3.connect(store.url.removeprefix("sqlite:///"), timeout=0)) as other:
+            [(busy, left, done)] = other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert (busy, left, done) == (0, 0, 0), "somebody still reads what was there before"
+        del task
+
+
 async def test_a_reap_that_is_cancelled_while_it_looks_leaves_the_place_to_write(store, arrival, clock):
     await store.events.add([arrival(number) for number in range(5)])
     wanted = {"worker": "w", "lease": 1.0, "finished": [], "wanted": lambda _event: {"log": None}}

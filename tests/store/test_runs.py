@@ -135,6 +135,7 @@ async def test_a_worker_that_was_frozen_past_its_lease_cannot_finish(store, arri
     [taken] = (await turn(store, worker="other")).claimed
     late = await turn(store, worker="frozen", finished=[done(frozen, clock)])
     assert [item.run.id for item in late.lost] == [frozen.id]
+    assert [item.run.id for item in await store.runs.settle([done(frozen, clock)], [])] == [frozen.id]
     assert await store.runs.counts() == {"running": 1}
     await turn(store, worker="other", finished=[done(taken, clock)])
     assert await store.runs.counts() == {"done": 1}
