@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,11 +100,12 @@ class Erasures:
             if await _busy(connection, subject, _events_of(subject)):
                 return None
             taken = {}
-            for table, meant in self._meant(subject):
-                statement = (
-                    update(events).where(meant).values(_BLANK) if table is events else delete(table).where(meant)
-                )
-                taken[table.name] = (await connection.execute(statement)).rowcount
+            async with _overwriting(connection):
+                for table, meant in self._meant(subject):
+                    statement = (
+                        update(events).where(meant).values(_BLANK) if table is events else delete(table).where(meant)
+                    )
+                    taken[table.name] = (await connection.execute(statement)).rowcount
             return taken
 
     def _meant(self, subject: Subject) -> list[tuple[Table, ColumnElement[bool]]]:
@@ -127,6 +129,19 @@ class Erasures:
             return None
         mine = and_(deliveries.c.verdict == "refused", deliveries.c.source == subject.source)
         return and_(mine, holds(deliveries.c.body, subject.job_id))
+
+
+@asynccontextmanager
+async def _overwriting(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Have SQLite overwrite what is deleted; by itself it only forgets where that was."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    await connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    try:
+        yield
+    finally:
+        await connection.exec_driver_sql("PRAGMA secure_delete=FAST")
 
 
 def _carries(metadata: Mapping[str, Any], name: str, value: str) -> bool:

@@ -14,7 +14,7 @@ from .database import Database
 from .tables import attempts, beats, deliveries, event_state, events, jobs, outputs, runs, secrets
 
 #: Rows deleted in one transaction, and seconds of rest before the next; more after one that took long.
-STEP = 100
+STEP = 25
 REST = 0.02
 
 #: How many times as long as a step took is rested: deleting has a fifth of the time that there is to write.
