@@ -19,7 +19,7 @@ SLICE = 1000
 FEW = 2000
 
 #: Seconds that a page looks for rows, unless more are asked for; and for text in bodies, which takes longest.
-PATIENCE, SEARCH = 0.05, 0.15
+PATIENCE, SEARCH = 0.05, 0.12
 
 T = TypeVar("T")
 

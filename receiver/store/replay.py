@@ -21,7 +21,7 @@ from .turn import MATCHED, new_again, run_row
 STEP = 500
 
 #: Runs of which it is asked, in a count, whether their events are meant.
-LOOKED = 5_000
+LOOKED = 2_000
 
 #: States of runs of which many are changed by hand.
 Changed = Literal["failed", "waiting"]

@@ -77,7 +77,7 @@ class ManyRunsAnswer(BaseModel):
 
     runs: int
     more: bool = Field(
-        description="Of a count: it is at least so many. Of more than five thousand runs that have failed, or wait, "
+        description="Of a count: it is at least so many. Of more than two thousand runs that have failed, or wait, "
         "only so many have their events asked whether they match; of failed ones, the newest."
     )
     at: float | None
