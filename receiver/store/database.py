@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -193,7 +193,8 @@ class _Connection(sqlite3.Connection):
 
     def close(self) -> None:
         for cursor in list(self._cursors):
-            cursor.close()
+            with suppress(sqlite3.Error):  # whoever is cut off while closing closes once more
+                cursor.close()
         super().close()
 
 
