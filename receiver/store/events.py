@@ -12,9 +12,8 @@ from .database import Database
 from .filter import Filter
 from .ingest import COLUMNS, Ingest, Row
 from .page import PATIENCE, Looking, Page
-from .tables import attempts, deliveries, event_state, events, news, runs
+from .tables import attempts, deliveries, event_state, events, is_paused, news, runs
 from .text import storable
-from .turn import PAUSED
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,7 +157,7 @@ class Events:
             id=events.c.id,
             base=wanted.received(),
             narrow=wanted.clauses(),
-            exact=wanted.id is not None or wanted.job_id is not None,
+            exact=wanted.is_exact,
             few=select(news.c.event_id) if wanted.state == "waiting" else None,
         )
         async with self._database.read() as connection:
@@ -241,7 +240,7 @@ class Events:
         query = (
             select(runs, attempts.c.number, attempts.c.outcome, attempts.c.error.label("attempt_error"))
             .add_columns(attempts.c.note, attempts.c.started_at.label("attempt_started_at"))
-            .add_columns(attempts.c.finished_at.label("attempt_finished_at"), PAUSED)
+            .add_columns(attempts.c.finished_at.label("attempt_finished_at"), is_paused)
             .select_from(runs.outerjoin(attempts))
             .where(runs.c.event_id.in_(event_ids))
             .order_by(runs.c.handler, attempts.c.id)

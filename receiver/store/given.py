@@ -24,6 +24,11 @@ def padded(rows: int) -> int:
     return next((length for length in LENGTHS if length >= rows), rows)
 
 
+def filled(row: str, rows: int) -> str:
+    """Return SQLite's query for so many rows like `row`, but for those of nothing."""
+    return f"SELECT * FROM (VALUES {', '.join([row] * rows)}) WHERE column1 IS NOT NULL"  # noqa: S608 - placeholders
+
+
 class Statement:
     """A statement about `given`, whose columns are named, and have the types, as these; the first is never null."""
 
@@ -35,11 +40,7 @@ class Statement:
         types = [_TYPES[type(column.type)] for column in columns]
         arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, 1))
         self._postgresql = self._with(f"SELECT * FROM unnest({arrays})")  # noqa: S608 - types of our own
-        self._sqlite = functools.cache(
-            lambda rows: self._with(
-                f"SELECT * FROM (VALUES {', '.join([self._row] * rows)}) WHERE column1 IS NOT NULL"  # noqa: S608
-            )
-        )
+        self._sqlite = functools.cache(lambda rows: self._with(filled(self._row, rows)))
 
     def __call__(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> CursorResult[Any]:
         """Execute it for these rows, of which there is at least one."""

@@ -19,11 +19,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..errors import Retry, Unavailable
 from .database import Database
 from .page import PATIENCE, Looking, Page
-from .tables import attempts, events, oldest_news, pauses, runs, steps
+from .tables import attempts, events, is_paused, oldest_news, pauses, runs, steps
 from .text import storable
 from .turn import (
     BATCH,
-    PAUSED,
     Claimed,
     Finished,
     Mark,
@@ -323,7 +322,7 @@ class Runs:
 FAILED = "failed."
 AFTER_FAILED = "run_" + "f" * 32
 
-_SHOWN = select(runs, events.c.source, events.c.type, events.c.job_id, PAUSED).join(events)
+_SHOWN = select(runs, events.c.source, events.c.type, events.c.job_id, is_paused).join(events)
 
 
 def _looking(wanted: RunFilter, state: str | None) -> Looking:
@@ -344,6 +343,7 @@ def _few(wanted: RunFilter, state: str | None) -> Select[tuple[str]] | None:
     """Return the query for the runs in a state that are few, by an index that is in another order."""
     mine = [runs.c.handler == storable(wanted.handler)] if wanted.handler is not None else []
     if state == "running":
+        # Each of them has a lease: with that said, the index of leases finds them.
         return select(runs.c.id).where(runs.c.state == "running", runs.c.lease_until > 0, *mine)
     return select(runs.c.id).where(runs.c.state == "waiting", *mine) if state == "waiting" else None
 

@@ -206,6 +206,9 @@ pauses = Table(
     Column("paused_at", Double, nullable=False),
 )
 
+#: Of a run, whether its handler is paused.
+is_paused = exists().where(pauses.c.handler == runs.c.handler).label("paused")
+
 #: Every try of every run. Append-only.
 attempts = Table(
     "attempts",

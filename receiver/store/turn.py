@@ -43,10 +43,6 @@ _NEWS = (*MATCHED, "expires_at")
 BATCH = 200
 
 
-#: Of a run, whether its handler is paused.
-PAUSED = exists().where(pauses.c.handler == runs.c.handler).label("paused")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A run that belongs to this worker until its lease ends, with its event's row."""
