@@ -151,7 +151,7 @@ class _Program:
                 raise
             finally:
                 _signal(process.pid, signal.SIGKILL)
-                await self._all_is_read()
+                await self._ended(process)
 
     async def _start(self, given: bytes, files: contextlib.ExitStack) -> asyncio.subprocess.Process:
         stdin = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
@@ -168,9 +168,11 @@ class _Program:
                 start_new_session=True,
             )
 
-    async def _all_is_read(self) -> None:
+    async def _ended(self, process: asyncio.subprocess.Process) -> None:
+        """Wait until it is gone, and all that it printed is read."""
         with contextlib.suppress(TimeoutError):  # who left the group may hold an end
             async with asyncio.timeout(_LAST_WORDS):
+                await process.wait()
                 for printed in self._printed.values():
                     await printed.closed.wait()
 

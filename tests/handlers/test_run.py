@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -231,6 +232,19 @@ def test_what_it_leaves_behind_ends_with_it(
     ended = run(work())
     assert (ended.outcome, ended.note) == ("done", "stdout: done")
     assert time.monotonic() - began < 30
+
+
+async def test_one_that_had_to_be_killed_is_waited_for(attempt: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, start = [], asyncio.create_subprocess_exec
+
+    async def noted(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        started.append(await start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    # It holds no pipe that could tell of its end.
+    await attempt("sh", "-c", "trap '' TERM; exec >&- 2>&-; while :; do sleep 9; done", timeout=0.2)
+    assert started[0].returncode == -signal.SIGKILL
 
 
 async def test_a_worker_that_stops_ends_it_with_all_it_started_and_gives_the_run_back(
