@@ -157,6 +157,8 @@ async def _work(settings: Settings, *, name: str, after: str | None, supervised:
             finally:
                 for task in beside:
                     task.cancel()
+                # Before the store is closed under them: what they were in the middle of would never end.
+                await asyncio.gather(*beside, return_exceptions=True)
                 await shared.close()
         finally:
             await store.close()

@@ -79,6 +79,37 @@ async def test_with_the_signal_no_more_jobs_are_sent_though_handlers_still_run(t
         await worker._work(settings, name="w", after=None, supervised=False, pipe=None)
 
 
+async def test_the_store_is_closed_once_all_parts_have_ended(tmp_path, monkeypatch, sqlite_url):
+    begun, told, close = asyncio.Event(), [], worker.Store.close
+
+    async def lingers(_store):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(100):
+                await asyncio.sleep(0)
+            told.append("the part has ended")
+
+    async def closed(store):
+        told.append("the store is closed")
+        await close(store)
+
+    class Waiting(dispatcher.Dispatcher):
+        async def run(self):
+            await super().run()
+            await begun.wait()
+
+    monkeypatch.setattr(worker, "_add_up", lingers)
+    monkeypatch.setattr(worker.Store, "close", closed)
+    monkeypatch.setattr(worker, "Dispatcher", Waiting)
+    monkeypatch.setattr(interpreter, "started", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    settings = Settings(database_url=sqlite_url, handlers=str(tmp_path), files=str(tmp_path / "files"))
+    async with asyncio.timeout(SOON):
+        await worker._work(settings, name="w", after=None, supervised=False, pipe=None)
+    assert told == ["the part has ended", "the store is closed"]
+
+
 def test_a_worker_may_take_the_time_that_it_needs_to_end():
     """A turn that waits for the database, what is cancelled, and a last word that waits for the database, twice."""
     database_waits = database.BUSY_TIMEOUT + database.TURN
