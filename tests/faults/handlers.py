@@ -15,7 +15,10 @@ def note(what, event, context, **more):
         "what": what, "event": event.id, "job": event.job_id, "attempt": context.attempt, "pid": os.getpid(),
         "received_at": event.received_at, "at": time.clock_gettime(time.CLOCK_REALTIME),
     }
-    os.write(_effects, json.dumps(row | more).encode() + b"\\n")
+    line, end = json.dumps(row | more).encode() + b"\\n", os.fstat(_effects).st_size
+    if os.write(_effects, line) < len(line):  # a disk that is full takes a part
+        os.ftruncate(_effects, end)
+        raise OSError("the disk is full")
 
 _asking = []
 
