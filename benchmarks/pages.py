@@ -7,9 +7,10 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import httpx
 import psutil
@@ -20,16 +21,19 @@ from .bench import Bench
 from .deliveries import job_id
 from .full import ENGINES, events, full
 from .load import Order
-from .processes import load, serve
+from .processes import load, serve, until
 from .report import Result
 
 TOKEN = "a-token-for-the-bench-only"
 
-#: Viewers of live pages, and how often acks are measured with them, and without.
-VIEWERS, TURNS = 100, 4
+#: One who has every live page open, and a crowd.
+OPEN, CROWD = 3, 100
 
-#: Deliveries a second meanwhile.
-RATE = 1_000
+#: How often that is measured, for how long each time, and how long viewers are there before, seconds.
+TURNS, WATCHED, SETTLE = 4, 10, 2
+
+#: Deliveries a second meanwhile, to each server.
+RATE = 500
 
 #: Requests for each page.
 ASKED = 60
@@ -118,33 +122,69 @@ def _far_back(bench: Bench, result: Result, client: httpx.Client, job: str, engi
     return _p95(taken)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Server:
+    port: int
+    url: str
+    process: psutil.Process
+
+    def used(self) -> float:
+        """Seconds of CPU so far."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
 def viewers(bench: Bench, result: Result) -> None:
-    """Measure what viewers take of the core that acknowledges, at a steady rate: with them and without, in turn."""
+    """Measure what an open dashboard takes of the core that acknowledges at a steady rate, and what a crowd takes.
+
+    Two servers do the same side by side, and in turn one of them is watched: what else the machine does is the same
+    for both.
+    """
     for _ in range(bench.rounds):
-        used: dict[int, list[float]] = {0: [], VIEWERS: []}
-        with bench.place("sqlite") as (folder, url):
-            process, port = serve(folder, url, "--no-dispatch", RECEIVER_ADMIN_TOKEN=TOKEN)
-            with process:
-                for number in range(2 * TURNS):
-                    many = VIEWERS if number % 4 in (1, 2) else 0  # what grows meanwhile is the same for both
-                    with _watching(port, url, many):
-                        used[many].append(_used(bench, result, process.pid, port, url, number, many))
-        without, with_them = (statistics.median(used[many]) for many in (0, VIEWERS))
-        result.add(100 * (with_them - without))
-        result.note("CPU ms/s without", without * 1e3)
-        result.note(f"CPU ms/s with {VIEWERS}", with_them * 1e3)
+        with ExitStack() as stack:
+            servers = []
+            for _ in range(2):
+                folder, url = stack.enter_context(bench.place("sqlite"))
+                process, port = serve(folder, url, "--no-dispatch", RECEIVER_ADMIN_TOKEN=TOKEN)
+                stack.enter_context(process)
+                servers.append(_Server(port=port, url=url, process=psutil.Process(process.pid)))
+            result.add(_share(bench, result, servers, OPEN))
+            _share(bench, result, servers, CROWD)
 
 
-def _used(bench: Bench, result: Result, pid: int, port: int, url: str, number: int, many: int) -> float:
-    """Return how many seconds of CPU the server uses in a second."""
-    count = int(RATE * 3 * bench.seconds)
-    times, began = psutil.Process(pid).cpu_times(), time.perf_counter()
-    answer = load(Order(ports=[port], count=count, first=count * number, rate=RATE, seconds=3 * bench.seconds))
-    after, seconds = psutil.Process(pid).cpu_times(), time.perf_counter() - began
-    checks.stored(url, answer.acked)
-    bench.say(told(f"{many} watch", answer))
-    result.note(f"p99 ms with {many}", answer.p99 * 1e3)
-    return (after.user + after.system - times.user - times.system) / seconds
+def _share(bench: Bench, result: Result, servers: Sequence[_Server], many: int) -> float:
+    """Return how many percent of a core so many viewers take."""
+    seconds = (SETTLE + WATCHED) * TURNS + 5
+    (first,) = checks.ask(servers[0].url, "SELECT count(*) FROM events")[0]
+    orders = [Order(ports=[one.port], count=RATE * seconds, first=first, rate=RATE, seconds=seconds) for one in servers]
+    with ThreadPoolExecutor(len(servers)) as pool:
+        loading = [pool.submit(load, order) for order in orders]
+        for one in servers:
+            until(
+                lambda url=one.url: checks.ask(url, "SELECT count(*) FROM events")[0][0] > first + CROWD, "deliveries"
+            )
+        taken = [_taken(servers, many, watched=turn % 4 in (1, 2)) for turn in range(TURNS)]
+        if any(load.done() for load in loading):
+            raise RuntimeError("the load ended before all was measured")
+        answers = [one.result() for one in loading]
+    for one, answer in zip(servers, answers, strict=True):
+        checks.stored(one.url, answer.acked)
+        bench.say(told(f"{many} watch", answer))
+    share = 100 * statistics.mean(taken)
+    result.note(f"% of a core for {many}", share)
+    result.note(f"p99 ms with {many} half of the time", max(answer.p99 for answer in answers) * 1e3)
+    return share
+
+
+def _taken(servers: Sequence[_Server], many: int, *, watched: bool) -> float:
+    """Return how much more CPU the one that is watched uses than the other, seconds in a second."""
+    one, other = reversed(servers) if watched else servers
+    with _watching(one.port, one.url, many):
+        time.sleep(SETTLE)
+        before, began = (one.used(), other.used()), time.perf_counter()
+        time.sleep(WATCHED)
+        seconds = time.perf_counter() - began
+        return ((one.used() - before[0]) - (other.used() - before[1])) / seconds
 
 
 @contextmanager

@@ -154,7 +154,7 @@ ROWS = (
     ),
     Row(
         name="viewers",
-        what="share of a core that 100 live viewers of the dashboard take from a server that acknowledges 1,000/s",
+        what="share of a core that an open dashboard takes from a server that acknowledges 500/s",
         must=2,
         aim=1,
         most=True,
