@@ -8,6 +8,9 @@ from pathlib import Path
 if sys.path and sys.path[0] == str(Path.cwd()):
     sys.path.append(sys.path.pop(0))
 
-from .cli import main
+if sys.argv[1:3] == ["worker", "--supervised"]:
+    from .supervised import main
+else:
+    from .cli import main
 
 main()

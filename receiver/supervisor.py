@@ -87,7 +87,7 @@ class Supervisor:
             await self._process.wait()
 
     async def _one(self, name: str, dead: str | None) -> int:
-        arguments = ["-m", "receiver", "worker", "--supervised", "--name", name]
+        arguments = ["-m", "receiver", "worker", "--supervised", name]
         if dead:
             arguments += ["--after", dead]
         hear, tell = os.pipe()

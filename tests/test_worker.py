@@ -110,6 +110,16 @@ async def test_the_store_is_closed_once_all_parts_have_ended(tmp_path, monkeypat
     assert told == ["the part has ended", "the store is closed"]
 
 
+def test_a_worker_loads_nothing_that_only_commands_pages_and_the_other_database_need():
+    """Each of these takes 3 to 10 MB of every process."""
+    loaded = (
+        "import receiver.supervised, receiver.store.database as d, sys; d.Database('sqlite:///x')\nprint(*sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
+    assert "sqlalchemy" in told
+    assert not {"sqlalchemy.orm", "asyncpg", "typer", "jinja2", "alembic", "receiver.cli", "receiver.api"} & {*told}
+
+
 def test_a_worker_may_take_the_time_that_it_needs_to_end():
     """A turn that waits for the database, what is cancelled, and a last word that waits for the database, twice."""
     database_waits = database.BUSY_TIMEOUT + database.TURN

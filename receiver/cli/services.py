@@ -41,16 +41,11 @@ def serve(
     raise typer.Exit(run_server(settings.model_copy(update=changed), dispatch=not no_dispatch))
 
 
-def worker(
-    name: Annotated[str | None, typer.Option(hidden=True)] = None,
-    after: Annotated[str | None, typer.Option(hidden=True)] = None,
-    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
-    meters: Annotated[int | None, typer.Option(hidden=True)] = None,
-) -> None:
+def worker() -> None:
     """Run handlers only. Start as many as you like."""
     from ..worker import run_worker
 
-    run_worker(configured(), name=name, after=after, supervised=supervised, pipe=meters)
+    run_worker(configured())
 
 
 def migrate() -> None:

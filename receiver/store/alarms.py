@@ -7,11 +7,11 @@ from typing import Any, Self
 
 from sqlalchemy import case, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import first_id
 from .backlog import Backlog, Left
 from .beats import our_turn
+from .connection import AsyncConnection
 from .database import Database
 from .endpoints import HEARD
 from .events import Arrival, event_row

@@ -11,20 +11,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from ..errors import Unavailable
+from .connection import AsyncConnection
 from .queue import WriterQueue
-
-try:
-    from asyncpg import InterfaceError, PostgresError
-
-    _POSTGRESQL: tuple[type[Exception], ...] = (PostgresError, InterfaceError)
-except ImportError:
-    _POSTGRESQL = ()
-
-#: Drivers' own errors are raised where SQLAlchemy is not asked: connecting, and storing deliveries.
-TROUBLE: tuple[type[Exception], ...] = (DBAPIError, sqlite3.DatabaseError, OSError, *_POSTGRESQL)
 
 T = TypeVar("T")
 
@@ -41,6 +32,7 @@ class Database:
     def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
+        self._trouble = _trouble(self.is_sqlite)
         self._clock = clock or (time.time if self.is_sqlite else None)
         self._thread = Thread(url) if self.is_sqlite else None
         self._looks = Thread(url) if self.is_sqlite else None
@@ -49,16 +41,19 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one consistent state. Raises Unavailable if the database is."""
-        async with self.available(), self.engine.connect() as connection:
+        async with self.available(), AsyncConnection(self.engine) as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: durable when this ends, undone when it raises. Raises Unavailable if the database is."""
-        async with self.available(), self.turn(), self.engine.connect() as connection:
-            await connection.execution_options(write=True)
-            async with connection.begin():
-                yield connection
+        async with (
+            self.available(),
+            self.turn(),
+            AsyncConnection(self.engine) as connection,
+            connection.begin(write=True),
+        ):
+            yield connection
 
     async def reading(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` finds, in one consistent state. For work of many statements.
@@ -101,7 +96,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.engine.dispose()
+        await greenlet_spawn(self.engine.dispose)
         for thread in (self._thread, self._looks):
             if thread is not None:
                 await thread.close()
@@ -122,11 +117,23 @@ class Database:
         """Raise Unavailable instead of what the drivers raise when the database is at fault."""
         try:
             yield
-        except TROUBLE as error:
+        except self._trouble as error:
             if _blames_statement(error):
                 raise
             cause = error.orig if isinstance(error, DBAPIError) else error
             raise Unavailable(f"the store does not answer: {type(cause).__name__}: {_first_line(cause)}") from error
+
+
+def _trouble(is_sqlite: bool) -> tuple[type[Exception], ...]:
+    """Return what says that the database is at fault, or the statement.
+
+    Drivers' own errors are raised where SQLAlchemy is not asked: connecting, and storing deliveries.
+    """
+    if is_sqlite:
+        return DBAPIError, sqlite3.DatabaseError, OSError
+    from asyncpg import InterfaceError, PostgresError  # 3 MB in every process: only where it is used
+
+    return DBAPIError, PostgresError, InterfaceError, OSError
 
 
 def is_deadlock(error: Unavailable) -> bool:
@@ -181,11 +188,11 @@ class Thread:
 _CONNECT = {"timeout": BUSY_TIMEOUT, "cached_statements": 512}
 
 
-def _sqlite(url: str) -> AsyncEngine:
-    engine = create_async_engine(
+def _sqlite(url: str) -> Engine:
+    engine = create_engine(
         make_url(url).set(drivername="sqlite+aiosqlite"), pool_size=4, max_overflow=4, connect_args=_CONNECT
     )
-    _configure(engine.sync_engine)
+    _configure(engine)
     return engine
 
 
@@ -219,7 +226,7 @@ def _configure(engine: Engine) -> None:
         connection.rollback()
 
 
-def _postgresql(url: str) -> AsyncEngine:
-    return create_async_engine(
+def _postgresql(url: str) -> Engine:
+    return create_engine(
         make_url(url).set(drivername="postgresql+asyncpg"), pool_size=8, max_overflow=8, pool_pre_ping=True
     )

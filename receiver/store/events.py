@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, and_, func, insert, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
+from .connection import AsyncConnection
 from .database import Database
 from .filter import Filter
 from .ingest import COLUMNS, Ingest, Row

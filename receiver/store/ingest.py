@@ -11,8 +11,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from .connection import AsyncConnection
 from .database import Database
 from .given import filled, padded
 
@@ -63,8 +62,8 @@ class Ingest:
     async def _driver(self) -> Any:
         # One connection is kept: to borrow one and ask whether it lives costs as much as a few deliveries.
         if self._connection is None:
-            self._connection = await self._database.engine.connect()
-        return (await self._connection.get_raw_connection()).driver_connection
+            self._connection = await AsyncConnection(self._database.engine).open()
+        return await self._connection.driver()
 
     async def _sqlite(self, rows: Sequence[Row]) -> int:
         length = padded(len(rows))

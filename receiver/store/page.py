@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Select, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .connection import AsyncConnection
 
 #: Rows looked at in one statement.
 SLICE = 1000

@@ -68,7 +68,7 @@ class Wakeups:
 
     async def _listen(self, wake: Callable[[], None]) -> None:
         async with self._database.read() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver: Any = await connection.driver()
             closed = asyncio.Event()
 
             def heard(*_: object) -> None:

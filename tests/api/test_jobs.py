@@ -181,9 +181,7 @@ async def test_a_listing_asks_for_the_ends_of_all_its_jobs_at_once(ledger):
         new = NewJob(source="videogen", tool="GENERATE_SOUND_EFFECT", job_id=f"vg_tool_{number}")
         await end(ledger, (await ledger.jobs.track(new)).id)
     jobs, asked = await ledger.jobs.recent(), []
-    event.listen(
-        ledger.database.engine.sync_engine, "before_cursor_execute", lambda *about: asked.append(about[2]), named=False
-    )
+    event.listen(ledger.database.engine, "before_cursor_execute", lambda *about: asked.append(about[2]), named=False)
     told = await all_described(ledger, jobs, {}, Usual(ledger, {}))
     assert len([statement for statement in asked if "FROM events" in statement]) == 1
     assert [one["event_id"] for one in told] == [job.event_id for job in jobs]

@@ -239,7 +239,7 @@ async def test_sqlite_looks_for_events_and_runs_in_the_order_of_their_ids_alone(
     if not store.database.is_sqlite:
         pytest.skip("PostgreSQL plans by what it counted; the benchmark measures it")
     asked = []
-    engine = store.database.engine.sync_engine
+    engine = store.database.engine
     event.listen(engine, "before_cursor_execute", lambda *about: asked.append((about[2], about[3])), named=False)
     for meant in (Filter(), *(one for one, _ in MEANT if not (one.job_id or one.id or one.state == "waiting"))):
         await store.events.page(meant)

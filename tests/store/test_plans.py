@@ -105,7 +105,7 @@ async def test_a_count_of_runs_by_what_no_index_finds_asks_few_events(old, monke
         await connection.exec_driver_sql("ANALYZE")
     meant = Filter(source="nobody", since=1.0)
     if old.database.is_sqlite:
-        engine = old.database.engine.sync_engine
+        engine = old.database.engine
         used, scanned = await planned(old, engine, lambda: old.replays.count(state, meant))
         assert f"runs_{'due' if state == 'waiting' else state}" in used
         assert scanned == []
@@ -132,7 +132,7 @@ async def test_who_asks_for_a_job_or_for_what_is_running_looks_through_no_histor
             async with old.database.write() as connection:
                 await connection.exec_driver_sql(forget)
             asking = Store(old.url)
-            _, scanned = await planned(old, asking.database.engine.sync_engine, lambda store=asking: ask(store))
+            _, scanned = await planned(old, asking.database.engine, lambda store=asking: ask(store))
             await asking.close()
             assert scanned == []
         return

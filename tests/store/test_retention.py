@@ -141,7 +141,7 @@ async def test_no_transaction_deletes_more_than_a_step_and_an_ack_waits_for_one_
     monkeypatch.setattr(retention, "STEP", 10)
     await store.events.add([arrival(number) for number in range(200)])
     await handled(store, clock)
-    engine, deleted, sizes, steps, waits = store.database.engine.sync_engine, [], [], [], []
+    engine, deleted, sizes, steps, waits = store.database.engine, [], [], [], []
 
     def count(_connection, cursor, statement, *_):
         if statement.startswith("DELETE"):
