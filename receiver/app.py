@@ -21,6 +21,7 @@ from .callback import Callbacks
 from .config import read
 from .dashboard import Dashboard
 from .errors import ConfigError, NewerSchema, ReceiverError, Unavailable
+from .fork import Fork
 from .inbox import Inbox
 from .jwks import key_servers, publishes
 from .keyring import Keyring
@@ -49,8 +50,8 @@ DELIVERIES = "/webhooks/"
 class Door:
     """The web process: the inbox, its writer, the keyring and, if it dispatches, the worker's supervisor.
 
-    `app` answers while `open` is entered. Raises ConfigError if the settings cannot work; a secret
-    that must not be used is one such case.
+    `app` answers while `open` is entered. `first` is a worker that waits already. Raises ConfigError if the settings
+    cannot work; a secret that must not be used is one such case.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Door:
         dispatch: bool = True,
         clock: Callable[[], float] = time.time,
         tracing: Tracing | None = None,
+        first: Fork | None = None,
     ) -> None:
         if platform := settings.throwaway_disk():
             raise ConfigError(
@@ -71,7 +73,7 @@ class Door:
         sources = webhook_sources(found)
         self._dispatch = dispatch
         self._store = Store(settings.database_url)
-        self._supervisor = Supervisor(grace=settings.grace)
+        self._supervisor = Supervisor(grace=settings.grace, first=first)
         self._writer = Writer(self._store, queue=settings.queue, stored=self._wake)
         # Only where it is needed: to load the usual authorities takes longer than all the rest here.
         self._http = create_client(allow=settings.outbound_allow) if any(map(publishes, sources.values())) else None

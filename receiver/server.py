@@ -7,8 +7,11 @@ import uvicorn
 
 from . import interpreter
 from .app import Door
+from .fork import Child, Fork
 from .protocol import BoundedProtocol
 from .settings import Settings
+from .supervised import exit_code
+from .worker import run_worker
 
 
 def serve(settings: Settings, *, dispatch: bool = True) -> int:
@@ -16,13 +19,23 @@ def serve(settings: Settings, *, dispatch: bool = True) -> int:
 
     Raises ConfigError or Unavailable before it listens if it cannot work.
     """
-    door = Door(settings, dispatch=dispatch)
+    first = Fork.make() if dispatch else None
+    if isinstance(first, Child):
+        return _work(settings, first)
+    door = Door(settings, dispatch=dispatch, first=first)
     # uvicorn raises the signal that stopped it once more when it is done; the parts are closed after that.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: None)
     with interpreter.runner() as runner:
         started = runner.run(_serve(door, settings))
     return 0 if started and door.failure is None else 1
+
+
+def _work(settings: Settings, child: Child) -> int:
+    name = child.wait()
+    if name is None:
+        return 0
+    return exit_code(lambda: run_worker(settings, name=name, supervised=True, pipe=child.tell))
 
 
 async def _serve(door: Door, settings: Settings) -> bool:

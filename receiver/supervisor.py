@@ -10,6 +10,8 @@ import structlog
 
 from . import meters
 from .errors import ConfigError
+from .fork import Fork
+from .line import Line
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +30,13 @@ LONGEST_LINE = 2**22
 
 
 class Supervisor:
-    """Starts a worker process, wakes it, and starts another when it dies."""
+    """Starts a worker process, wakes it, and starts another when it dies. The first may have been forked already."""
 
-    def __init__(self, *, grace: float) -> None:
+    def __init__(self, *, grace: float, first: Fork | None = None) -> None:
         self._grace = grace
-        self._process: asyncio.subprocess.Process | None = None
+        self._first = first
+        self._process: asyncio.subprocess.Process | Fork | None = None
+        self._waker: asyncio.WriteTransport | None = None
         self._stopping = asyncio.Event()
         self._number = 0
         self._counted: meters.Counted = {}  # by the worker, as it told last
@@ -50,10 +54,10 @@ class Supervisor:
 
     def wake(self) -> None:
         """Tell the worker that there is something new. It would find out by itself, only later."""
-        pipe = self._process.stdin if self._process else None
+        waker = self._waker
         # One unread byte is as good as many.
-        if pipe and not pipe.is_closing() and pipe.transport.get_write_buffer_size() == 0:
-            pipe.write(b"\n")
+        if waker and not waker.is_closing() and waker.get_write_buffer_size() == 0:
+            waker.write(b"\n")
 
     async def run(self) -> None:
         """Keep a worker running until `stop`. Raises ConfigError if the first one cannot even start."""
@@ -76,8 +80,8 @@ class Supervisor:
         self._stopping.set()
         if self._process is None or self._process.returncode is not None:
             return
-        if self._process.stdin:
-            self._process.stdin.close()
+        if self._waker:
+            self._waker.close()
         try:
             async with asyncio.timeout(self._grace + LEAVING):
                 await self._process.wait()
@@ -87,39 +91,44 @@ class Supervisor:
             await self._process.wait()
 
     async def _one(self, name: str, dead: str | None) -> int:
-        arguments = ["-m", "receiver", "worker", "--supervised", name]
-        if dead:
-            arguments += ["--after", dead]
-        hear, tell = os.pipe()
+        process, line = await self._started(name, dead)
+        self._process, self._waker = process, await line.waker()
+        if isinstance(process, Fork):
+            self._waker.write(f"{name}\n".encode())
+        listening = asyncio.create_task(self._hear(line))
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *arguments,
-                *("--meters", str(tell)),
-                stdin=asyncio.subprocess.PIPE,
-                pass_fds=(tell,),
-                start_new_session=True,  # Ctrl-C in a terminal stops us; we stop the worker
-            )
+            return await process.wait()
         finally:
-            os.close(tell)
-        listening = asyncio.create_task(self._hear(hear))
-        try:
-            return await self._process.wait()
-        finally:
+            self._waker.close()
             # What it told last is on its way; but a process that the worker left behind may keep the pipe open.
             await asyncio.wait([listening], timeout=0.2)
             listening.cancel()
             self._counted_before, self._counted = self.counted, {}
 
-    async def _hear(self, pipe: int) -> None:
-        lines = asyncio.StreamReader(limit=LONGEST_LINE)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(pipe, "rb", buffering=0)
-        )
+    async def _started(self, name: str, dead: str | None) -> tuple[asyncio.subprocess.Process | Fork, Line]:
+        first, self._first = self._first, None
+        if first is not None:
+            first.watch()
+            return first, first.line
+        line = Line()
         try:
-            while line := await lines.readline():
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "receiver", "worker", "--supervised", name),
+                *(["--after", dead] if dead else []),
+                *("--meters", str(line.tell)),
+                stdin=line.stdin,
+                pass_fds=(line.tell,),
+                start_new_session=True,  # Ctrl-C in a terminal stops us; we stop the worker
+            ), line
+        finally:
+            line.keep_ours()
+
+    async def _hear(self, line: Line) -> None:
+        lines, transport = await line.hearer(LONGEST_LINE)
+        try:
+            while told := await lines.readline():
                 with contextlib.suppress(ValueError):  # the half line of one that was killed
-                    self._counted = meters.loaded(line)
+                    self._counted = meters.loaded(told)
         finally:
             transport.close()
 

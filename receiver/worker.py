@@ -264,7 +264,8 @@ async def _listen(*, wake: Callable[[], None], stop: Callable[[], None]) -> None
         def connection_lost(self, exc: Exception | None) -> None:
             stop()
 
-    await asyncio.get_running_loop().connect_read_pipe(Supervisor, sys.stdin)
+    line = os.fdopen(0, "rb", buffering=0, closefd=False)  # `sys.stdin` is that of the door, if we are its fork
+    await asyncio.get_running_loop().connect_read_pipe(Supervisor, line)
 
 
 @functools.cache

@@ -3,8 +3,10 @@
 import signal
 import threading
 import time
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from .conftest import PATIENCE, Process, Server, deliver, job, query, until
@@ -101,6 +103,11 @@ def test_kill_9_after_the_answer_loses_nothing(tmp_path):
         until(lambda: {row[0] for row in server.handled()} >= set(acked), "everything that was acknowledged is handled")
     stored = {row[0] for row in query(tmp_path, "SELECT id FROM events")}
     assert set(acked) <= stored
+
+
+def test_the_worker_beside_a_door_is_its_fork_and_can_be_told_apart(server):
+    [worker] = psutil.Process(server.process.pid).children()
+    assert Path(f"/proc/{worker.pid}/comm").read_text() == "receiver-worker\n"
 
 
 def test_a_handler_that_kills_its_process_does_not_take_the_door_down(tmp_path):
