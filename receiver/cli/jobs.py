@@ -24,7 +24,7 @@ SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="The provider,
 Meta = Annotated[list[str] | None, typer.Option("--meta", metavar="NAME=VALUE", help="Goes along to its events.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for its end; exit 1 unless it succeeded.")]
 
-COLUMNS = ("id", "created_at", "source", "tool", "job_id", "state", "progress", "event_id")
+COLUMNS = ("id", "created_at", "source", "tool", "job_id", "state", "overdue", "progress", "event_id")
 
 #: Seconds between two looks at a job.
 LOOK = 0.2

@@ -131,6 +131,8 @@ def cell(column: str, value: object) -> str:
     """Return a value as text for people."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
     if column.endswith(("_at", "_from", "_until")) and isinstance(value, int | float):
         return moment(value)
     if isinstance(value, list | tuple):

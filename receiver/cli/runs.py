@@ -17,7 +17,7 @@ app = typer.Typer(name="runs", help="Handlers on events.", no_args_is_help=True)
 State = Annotated[Literal["waiting", "running", "done", "failed"] | None, typer.Option(help="Only in this state.")]
 HandlerName = Annotated[str | None, typer.Option("--handler", help="Only this handler's.")]
 
-COLUMNS = ("id", "created_at", "handler", "state", "attempt", "event_id", "job_id", "error")
+COLUMNS = ("id", "created_at", "handler", "state", "paused", "attempt", "event_id", "job_id", "error")
 
 
 @app.command("list")

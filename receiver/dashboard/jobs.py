@@ -119,6 +119,6 @@ class Jobs:
     def _news(self, job: Job, usual: float | None) -> News:
         return News(
             id=job.id,
-            mark=(job.state, job.progress, job.error, job.job_id, job.conflict),
+            mark=(job.state, job.progress, job.error, job.job_id, job.conflict, is_overdue(job, usual, self._clock())),
             render=lambda: self._pages.render("job_news.html", job=job, usual=usual),
         )

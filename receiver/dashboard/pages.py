@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from ..ids import made_at
 from ..recall import safe
+from ..usual import is_overdue
 
 View = Callable[[Request], Awaitable[Response]]
 
@@ -77,6 +78,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.globals |= {"menu": MENU, "asset": asset, "query": query, "shown": shown}
+        self._environment.tests["overdue"] = is_overdue
         self._environment.filters |= {
             "since": lambda moment: since(moment, clock()),
             "made": made_at,

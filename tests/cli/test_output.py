@@ -37,3 +37,10 @@ def test_where_a_table_is_too_wide_each_row_is_told_by_itself_and_no_word_is_cut
 
 def test_a_pipe_is_told_whole_lines(shown):
     assert len(shown(output.WIDEST, ROW | {"type": "x" * 1000})) == 2
+
+
+def test_what_holds_is_told_and_what_does_not_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(output.console, "_width", 20)
+    for row in ({"id": "run_1", "paused": True}, {"id": "run_2", "paused": False}):
+        output.show([row], ("id", "paused"), as_json=False, empty="None.")
+    assert capsys.readouterr().out.split() == ["id", "paused", "run_1", "yes", "id", "paused", "run_2"]

@@ -132,6 +132,15 @@ async def test_a_job_tells_whether_it_finished_and_how_we_heard_of_it(shown, led
     assert (await shown.get("/jobs?id=nobody")).status_code == 404
 
 
+async def test_the_list_of_jobs_marks_those_that_take_several_times_what_is_usual(shown, ledger):
+    job = NewJob(source="videogen", tool="GENERATE_SOUND_EFFECT", job_id="vg_slow")
+    await ledger.jobs.track(job)
+    assert ">overdue<" not in (await shown.get("/jobs")).text
+    async with ledger.database.write() as connection:
+        await connection.execute(update(tables.jobs).values(created_at=1.0, submitted_at=None))
+    assert ">overdue<" in (await shown.get("/jobs")).text
+
+
 async def test_half_a_character_from_a_stranger_breaks_no_page(shown, ledger):
     body = json.dumps({"a": "\ud800"}).encode()
     about = {"source": "videogen", "reason": "missing-header", "status": 401, "received_at": time.time(), "headers": ""}
