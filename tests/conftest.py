@@ -44,6 +44,7 @@ _TABLES = [table.name for table in metadata.sorted_tables]
 
 def pytest_collection_finish() -> None:
     gc.collect()
+    gc.freeze()
     gc.enable()
     # As in a process of ours, whose thread that talks to the store does not wait long for a busy event loop.
     sys.setswitchinterval(interpreter.PATIENCE)

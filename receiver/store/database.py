@@ -3,9 +3,10 @@
 import asyncio
 import sqlite3
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -185,7 +186,26 @@ class Thread:
         self._pool.shutdown()
 
 
-_CONNECT = {"timeout": BUSY_TIMEOUT, "cached_statements": 512}
+class _Connection(sqlite3.Connection):
+    """Ends what it was reading when it is closed: as long as a cursor lives somewhere, SQLite would go on with it."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cursors = weakref.WeakSet[sqlite3.Cursor]()
+
+    def cursor(self, *arguments: Any) -> Any:
+        cursor = super().cursor(*arguments)
+        self._cursors.add(cursor)
+        return cursor
+
+    def close(self) -> None:
+        for cursor in list(self._cursors):
+            with suppress(sqlite3.Error):  # whoever is cut off while closing closes once more
+                cursor.close()
+        super().close()
+
+
+_CONNECT = {"timeout": BUSY_TIMEOUT, "cached_statements": 512, "factory": _Connection}
 
 
 def _sqlite(url: str) -> Engine:

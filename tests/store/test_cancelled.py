@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 from sqlalchemy import Engine, event, select
 
-from receiver.store import Store
+from receiver.store import Store, database
 from receiver.store.tables import events
 
 
@@ -72,6 +72,31 @@ async def test_a_write_that_is_cancelled_while_it_reads_leaves_the_place_to_writ
         task = await cut_off(work(), "SELECT")
         free_for_a_writer(store)
         del task
+
+
+async def test_a_read_that_is_cancelled_leaves_the_log_free_to_begin_anew(store, arrival):
+    await store.events.add([arrival(number) for number in range(300)])
+
+    async def work():
+        async with store.database.read() as connection:
+            await connection.execute(select(events))
+
+    with nothing_collected():
+        task = await cut_off(work(), "SELECT")
+        await store.events.add([arrival(301)])
+        with closing(sqlite3.connect(store.url.removeprefix("sqlite:///"), timeout=0)) as other:
+            [(busy, left, done)] = other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert (busy, left, done) == (0, 0, 0), "somebody still reads what was there before"
+        del task
+
+
+def test_a_connection_may_be_closed_more_than_once_whatever_lives_of_it(tmp_path):
+    connection = sqlite3.connect(tmp_path / "x.db", factory=database._Connection)
+    cursor = connection.execute("SELECT 1")
+    connection.close()
+    connection.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        cursor.fetchone()
 
 
 async def test_a_reap_that_is_cancelled_while_it_looks_leaves_the_place_to_write(store, arrival, clock):
