@@ -116,7 +116,7 @@ def event_told(row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
     return {**told, "headers": headers_told(row["headers"]), "data": data_of(row["body"])}
 
 
-_RUN = ("id", "handler", "state", "attempt", "due_at", "paused", "error")
+_RUN = ("id", "handler", "state", "attempt", "due_at", "paused", "behind", "error")
 
 
 def attempts_told(rows: Sequence[Mapping[str, Any]]) -> Any:

@@ -53,9 +53,17 @@ async def show_run(link: Link, id: Id, as_json: Json = False) -> None:
         if run[name] is not None:
             tell((f"{name:<12}", "bold"), str(run[name]))
     if run["state"] == "waiting":
-        told = "until its handler is resumed" if run["paused"] else f"until {moment(run['due_at'])} UTC"
-        tell((f"{'waits':<12}", "bold"), told)
+        tell((f"{'waits':<12}", "bold"), _until(run))
     attempts(run["attempts"])
+
+
+def _until(run: dict[str, Any]) -> str:
+    """Say what a waiting run waits for."""
+    if run["paused"]:
+        return "until its handler is resumed"
+    if run["behind"]:
+        return f"until the run of {run['behind']} has ended"
+    return f"until {moment(run['due_at'])} UTC"
 
 
 @app.command("retry")

@@ -186,7 +186,7 @@ class Events:
                 row["state"],
                 len(timeline["copies"]),
                 [
-                    (run["id"], run["state"], run["due_at"], run["paused"], len(run["attempts"]))
+                    (run["id"], run["state"], run["due_at"], run["paused"], run["behind"], len(run["attempts"]))
                     for run in timeline["runs"]
                 ],
             )

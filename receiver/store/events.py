@@ -12,7 +12,7 @@ from .database import Database
 from .filter import Filter
 from .ingest import COLUMNS, Ingest, Row
 from .page import PATIENCE, Looking, Page
-from .tables import attempts, deliveries, event_state, events, is_paused, news, runs
+from .tables import attempts, behind, deliveries, event_state, events, is_paused, news, runs
 from .text import storable
 
 
@@ -240,7 +240,7 @@ class Events:
         query = (
             select(runs, attempts.c.number, attempts.c.outcome, attempts.c.error.label("attempt_error"))
             .add_columns(attempts.c.note, attempts.c.started_at.label("attempt_started_at"))
-            .add_columns(attempts.c.finished_at.label("attempt_finished_at"), is_paused)
+            .add_columns(attempts.c.finished_at.label("attempt_finished_at"), is_paused, behind)
             .select_from(runs.outerjoin(attempts))
             .where(runs.c.event_id.in_(event_ids))
             .order_by(runs.c.handler, attempts.c.id)

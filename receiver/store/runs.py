@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..errors import Retry, Unavailable
 from .database import Database
 from .page import PATIENCE, Looking, Page
-from .tables import attempts, events, is_paused, oldest_news, pauses, runs, steps
+from .tables import attempts, behind, events, is_paused, oldest_news, pauses, runs, steps
 from .text import storable
 from .turn import (
     BATCH,
@@ -322,7 +322,7 @@ class Runs:
 FAILED = "failed."
 AFTER_FAILED = "run_" + "f" * 32
 
-_SHOWN = select(runs, events.c.source, events.c.type, events.c.job_id, is_paused).join(events)
+_SHOWN = select(runs, events.c.source, events.c.type, events.c.job_id, is_paused, behind).join(events)
 
 
 def _looking(wanted: RunFilter, state: str | None) -> Looking:

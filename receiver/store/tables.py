@@ -209,6 +209,22 @@ pauses = Table(
 #: Of a run, whether its handler is paused.
 is_paused = exists().where(pauses.c.handler == runs.c.handler).label("paused")
 
+_earlier = runs.alias()
+
+#: Of a run that waits for others of its order key, the first event whose run has not ended.
+behind = (
+    select(func.min(_earlier.c.event_id))
+    .where(
+        runs.c.state == "waiting",
+        _earlier.c.handler == runs.c.handler,
+        _earlier.c.order_key == runs.c.order_key,
+        _earlier.c.finished_at.is_(None),
+        _earlier.c.event_id < runs.c.event_id,
+    )
+    .scalar_subquery()
+    .label("behind")
+)
+
 #: Every try of every run. Append-only.
 attempts = Table(
     "attempts",

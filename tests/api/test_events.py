@@ -209,6 +209,18 @@ async def test_a_handler_is_paused_and_resumed(client, ledger):
     assert (row["name"], row["there"], row["failed"], row["last_hour"]) == ("log", True, 1, {"failed": 1})
 
 
+async def test_a_run_says_which_event_of_its_job_goes_first(client, ledger):
+    added = await ledger.events.add([arrival(1, job_id="job"), arrival(2, job_id="job")])
+    first, second = (one.event_id for one in added)
+    await ledger.runs.turn(
+        worker="w", lease=30, finished=[], wanted=lambda event: {"log": event["job_id"]}, free={"log": 0}
+    )
+    rows = {row["event_id"]: row for row in (await client.get("/runs")).json()["runs"]}
+    assert {id: row["behind"] for id, row in rows.items()} == {first: None, second: first}
+    assert (await client.get(f"/runs/{rows[second]['id']}")).json()["behind"] == first
+    assert [run["behind"] for run in (await client.get(f"/events/{second}")).json()["runs"]] == [first]
+
+
 async def test_refused_deliveries_say_why_and_duplicates_are_apart(client, ledger):
     refusal = Refusal(
         source="videogen",

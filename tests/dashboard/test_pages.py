@@ -132,6 +132,16 @@ async def test_a_job_tells_whether_it_finished_and_how_we_heard_of_it(shown, led
     assert (await shown.get("/jobs?id=nobody")).status_code == 404
 
 
+async def test_a_run_in_its_turn_leads_to_the_event_that_goes_first(shown, ledger):
+    first, second = await ledger.events.add([arrival(number, time.time(), job_id="job") for number in (1, 2)])
+    await ledger.runs.turn(
+        worker="w", lease=30, finished=[], wanted=lambda event: {"log": event["job_id"]}, free={"log": 0}
+    )
+    page = (await shown.get(f"/events/{second.event_id}")).text
+    assert f'after the run of an <a href="/events/{first.event_id}">earlier event</a>' in page
+    assert "in turn" in (await shown.get("/runs")).text
+
+
 async def test_the_list_of_jobs_marks_those_that_take_several_times_what_is_usual(shown, ledger):
     job = NewJob(source="videogen", tool="GENERATE_SOUND_EFFECT", job_id="vg_slow")
     await ledger.jobs.track(job)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, delete, event, insert
 
 import receiver.store.turn
-from receiver.store import Finished, Store
+from receiver.store import Finished, RunFilter, Store
 from receiver.store.tables import news, runs
 
 FREE = {"log": 10, "mail": 10}
@@ -221,6 +221,22 @@ async def test_runs_of_one_job_go_one_after_the_other_if_asked_for(store, arriva
     assert (await turn(store, finished=[done(first, clock, outcome="failed", error="x")])).more
     [second] = (await turn(store)).claimed
     assert second.event["message_id"] == "msg_2"
+
+
+async def test_a_run_that_waits_for_another_of_its_job_says_for_which(store, arrival, clock):
+    first, second, third = await store.events.add([arrival(number, job_id="job") for number in (1, 2, 3)])
+    await turn(store, ordered=True)
+    [claimed] = (await turn(store)).claimed
+
+    async def behind():
+        listed = {row["event_id"]: row["behind"] for row in (await store.runs.page(RunFilter())).rows}
+        told = {id: [row["behind"] for row in await store.events.history(id)] for id in listed}
+        assert told == {id: [before] for id, before in listed.items()}
+        return [listed[one.event_id] for one in (first, second, third)]
+
+    assert await behind() == [None, first.event_id, first.event_id]
+    await turn(store, finished=[done(claimed, clock)], free={"log": 0})
+    assert await behind() == [None, None, second.event_id]
 
 
 async def test_runs_of_one_job_go_in_the_order_of_its_events_also_if_workers_clocks_differ(store, arrival, monkeypatch):

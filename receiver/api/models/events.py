@@ -77,6 +77,9 @@ class EventRun(BaseModel):
     attempt: int
     due_at: float
     paused: bool = Field(description="Whether its handler is.")
+    behind: str | None = Field(
+        description="The earlier event of its order key whose run goes first, while it waits for that."
+    )
     error: str | None
     attempts: list[Attempt]
 

@@ -53,6 +53,9 @@ class RunRow(BaseModel):
     created_at: float
     due_at: float
     paused: bool = Field(description="Whether its handler is: then it waits until that is resumed, due or not.")
+    behind: str | None = Field(
+        description="The earlier event of its order key whose run goes first, while it waits for that."
+    )
     started_at: float | None
     finished_at: float | None
     lease_until: float | None
