@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two looks at the store, and how many times longer than they keep the loop the rest after them is:
 #: what the viewers cost is bounded, however slow the store is and however many they are.
-TICK, REST = 2.0, 400.0
+TICK, REST = 1.0, 600.0
 
 #: Seconds that it takes, about, to tell one viewer.
 TELLING = 0.0001
