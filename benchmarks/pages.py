@@ -154,7 +154,7 @@ def viewers(bench: Bench, result: Result) -> None:
 
 def _share(bench: Bench, result: Result, servers: Sequence[_Server], many: int) -> float:
     """Return how many percent of a core so many viewers take."""
-    seconds = (SETTLE + WATCHED) * TURNS + 5
+    seconds = (SETTLE + WATCHED) * TURNS + 15
     (first,) = checks.ask(servers[0].url, "SELECT count(*) FROM events")[0]
     orders = [Order(ports=[one.port], count=RATE * seconds, first=first, rate=RATE, seconds=seconds) for one in servers]
     with ThreadPoolExecutor(len(servers)) as pool:
