@@ -164,7 +164,7 @@ def _share(bench: Bench, result: Result, servers: Sequence[_Server], many: int) 
                 lambda url=one.url: checks.ask(url, "SELECT count(*) FROM events")[0][0] > first + CROWD, "deliveries"
             )
         taken = [_taken(servers, many, watched=turn % 4 in (1, 2)) for turn in range(TURNS)]
-        if any(load.done() for load in loading):
+        if any(one.done() for one in loading):
             raise RuntimeError("the load ended before all was measured")
         answers = [one.result() for one in loading]
     for one, answer in zip(servers, answers, strict=True):
