@@ -25,9 +25,13 @@ Messages never hold a secret or a signed URL.
 class ReceiverError(Exception):
     """The base of every error here."""
 
+    exit_code = 1  #: of a process that it stops
+
 
 class ConfigError(ReceiverError):
     """Settings, secrets or handlers that cannot work. The message says what to change."""
+
+    exit_code = 2
 
 
 class UnknownEndpoint(ConfigError):

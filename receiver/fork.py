@@ -43,6 +43,7 @@ class Fork:
         try:
             return cls(pid, os.pidfd_open(pid), line)
         except OSError:  # some containers forbid it
+            line.close()
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             return None

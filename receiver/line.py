@@ -19,10 +19,14 @@ class Line:
         os.close(self.stdin)
         os.close(self.tell)
 
-    def keep_theirs(self) -> None:
-        """Be the worker's side: what wakes is its standard input."""
+    def close(self) -> None:
+        """Give up the side of the door, which nobody has used yet."""
         os.close(self._wake)
         os.close(self._hear)
+
+    def keep_theirs(self) -> None:
+        """Be the worker's side: what wakes is its standard input."""
+        self.close()
         os.dup2(self.stdin, 0)
         os.close(self.stdin)
 

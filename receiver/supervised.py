@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from . import logs
-from .errors import ConfigError, ReceiverError
+from .errors import ReceiverError
 from .settings import load
 from .worker import run_worker
 
@@ -32,5 +32,5 @@ def exit_code(work: Callable[[], None]) -> int:
         work()
     except ReceiverError as error:
         sys.stderr.write(f"error: {logs.scrub(str(error))}\n")
-        return 2 if isinstance(error, ConfigError) else 1
+        return error.exit_code
     return 0

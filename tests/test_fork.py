@@ -66,16 +66,17 @@ print(made.wait() if isinstance(made, Child) else "the door gives up", flush=Tru
 
 
 @pytest.mark.parametrize("way", ["del os.pidfd_open", "os.pidfd_open = lambda pid: os.stat('/nowhere')"])
-def test_where_a_process_cannot_be_watched_there_is_no_fork(way):
+def test_where_a_process_cannot_be_watched_there_is_no_fork_and_nothing_stays_open(way):
     program = f"""
 {way}
+before = os.listdir("/dev/fd")
 made = Fork.make()
 if isinstance(made, Child):
     made.wait()
     os._exit(0)
-print(made)
+print(made, os.listdir("/dev/fd") == before)
 """
-    assert told(program) == ["None"]
+    assert told(program) == ["None True"]
 
 
 def test_a_fork_stays_when_its_door_is_interrupted_from_the_terminal():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from ..errors import ConfigError, ReceiverError
+from ..errors import ReceiverError
 from ..logs import scrub
 from . import alarms, endpoints, erase, events, handlers, jobs, outputs, prune, runs, secrets, services, stats, verify
 from .output import complain
@@ -49,9 +49,6 @@ def register_webhook() -> None:
 def _run(command: Callable[[], object]) -> None:
     try:
         command()
-    except ConfigError as error:
-        complain(str(error))
-        sys.exit(2)
     except ReceiverError as error:
         complain(scrub(str(error)))
-        sys.exit(1)
+        sys.exit(error.exit_code)

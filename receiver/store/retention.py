@@ -6,7 +6,20 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, RowMapping, Table, and_, delete, exists, func, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from ..ids import first_id
 from .beats import our_turn
@@ -20,7 +33,8 @@ REST = 0.02
 #: How many times as long as a step took is rested: deleting has a fifth of the time that there is to write.
 RESTS = 4
 
-#: Attempts looked at at once.
+#: Rows found at once, to be deleted in steps, and attempts looked at.
+FIND = 500
 LOOK = 2000
 
 #: Captured files deleted before their rows: each may have to be read whole first.
@@ -87,17 +101,24 @@ class Retention:
             async for ids in self._found(kind, before[kind.name], last if KINDS.index(kind) == begin else ""):
                 gone = await self._emptied(ids, before[kind.name], remove) if kind.table is outputs else ids
                 began = time.monotonic()
-                statement = delete(kind.table).where(kind.table.c.id.in_(gone), *kind.old(before[kind.name]))
-                async with self._database.write() as connection:
-                    done.deleted[kind.name] += (await connection.execute(statement)).rowcount
-                    now = await self._database.now(connection)
-                    await connection.execute(update(beats).where(beats.c.part == _PART).values(seen_at=now))
+                done.deleted[kind.name] += await self._delete(kind, before[kind.name], gone)
                 told()
                 if time.monotonic() > until:
                     done.last = f"{kind.name}:{ids[-1]}"
                     return done
                 await asyncio.sleep(max(REST, RESTS * (time.monotonic() - began)) if REST else 0)
         return done
+
+    async def _delete(self, kind: Kind, before: float, ids: Sequence[object]) -> int:
+        """Delete those of the rows that are old still; return how many."""
+
+        def step(connection: Connection) -> int:
+            deleted = connection.execute(delete(kind.table).where(kind.table.c.id.in_(ids), *kind.old(before)))
+            now = self._database.time(connection)
+            connection.execute(update(beats).where(beats.c.part == _PART).values(seen_at=now))
+            return deleted.rowcount
+
+        return await self._database.writing(step)
 
     async def turn(self, every: float) -> bool:
         """Return whether nobody has pruned for so many seconds; if so, it is our turn, and nobody else's."""
@@ -109,14 +130,15 @@ class Retention:
             async for ids in self._old_attempts(before, int(last or 0)):
                 yield ids
             return
+        step = min(STEP, FILES) if kind.table is outputs else STEP
         while True:
             query = select(kind.table.c.id).where(*kind.old(before), kind.table.c.id > last)
-            step = min(STEP, FILES) if kind.table is outputs else STEP
             async with self._database.read() as connection:
-                found = list((await connection.execute(query.order_by(kind.table.c.id).limit(step))).scalars())
-            if not found:
+                found = list((await connection.execute(query.order_by(kind.table.c.id).limit(FIND))).scalars())
+            for start in range(0, len(found), step):
+                yield found[start : start + step]
+            if len(found) < FIND:
                 return
-            yield found
             last = found[-1]
 
     async def _emptied(self, ids: Sequence[object], before: float, remove: Remove) -> list[object]:
