@@ -1,5 +1,6 @@
 """Durable acks per second beside a bare route, and beside the usual hand-made receiver."""
 
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,12 +23,14 @@ MOST = {"bare": 36_000, "sqlite": 24_000, "serve": 20_000, "postgres": 24_000, "
 
 
 def measure(bench: Bench, results: dict[str, Result]) -> None:
-    """Measure each candidate once per round, one after the other."""
+    """Measure each candidate twice per round, there and back, so that a machine that gets slower favours none."""
     wanted = {name for row in results for name in RATIOS[row]}
     if "handmade" in wanted:
         wanted.add("shared")
     for _ in range(bench.rounds):
-        rates = {name: rate(bench, name) for name in MOST if name in wanted}
+        there = [name for name in MOST if name in wanted]
+        runs = [(name, rate(bench, name)) for name in (*there, *reversed(there))]
+        rates = {name: statistics.mean(found for one, found in runs if one == name) for name in there}
         for row, result in results.items():
             above, below = RATIOS[row]
             result.add(rates[above] / rates[below])
