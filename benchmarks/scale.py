@@ -2,6 +2,9 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import NamedTuple
+
+import psutil
 
 from . import checks
 from .acks import told
@@ -19,10 +22,11 @@ def acks(bench: Bench, result: Result) -> None:
     closed = Order(ports=[], count=int(24_000 * bench.seconds), warm=1.5, seconds=bench.seconds)
     for _ in range(bench.rounds):
         one, two = (_rates(bench, number, closed, handlers="nothing") for number in (1, 2))
-        result.add(two[0] / one[0])
-        for what, (acks, handled) in (("one of each", one), ("two of each", two)):
-            result.note(f"{what}, acks/s", acks)
-            result.note(f"{what}, from first ack to last run, events/s", handled)
+        result.add(two.acks / one.acks)
+        for what, rates in (("one of each", one), ("two of each", two)):
+            result.note(f"{what}, acks/s", rates.acks)
+            result.note(f"{what}, from first ack to last run, events/s", rates.handled)
+            result.note(f"{what}, cores busy", rates.busy)
 
 
 def cores(bench: Bench, result: Result) -> None:
@@ -33,9 +37,9 @@ def cores(bench: Bench, result: Result) -> None:
         for number in (1, 2):
             with bench.on_cores(number):
                 rates.append(_rates(bench, number, closed, handlers="nothing"))
-            result.note(f"{number} + {number} on {number}, acks/s", rates[-1][0])
-            result.note(f"{number} + {number} on {number}, from first ack to last run, events/s", rates[-1][1])
-        result.add(rates[1][0] / rates[0][0])
+            result.note(f"{number} + {number} on {number}, acks/s", rates[-1].acks)
+            result.note(f"{number} + {number} on {number}, from first ack to last run, events/s", rates[-1].handled)
+        result.add(rates[1].acks / rates[0].acks)
 
 
 def waiting(bench: Bench, result: Result) -> None:
@@ -45,13 +49,18 @@ def waiting(bench: Bench, result: Result) -> None:
         rates = []
         for number in (1, 2):
             order = Order(ports=[], count=int(ARRIVING * (seconds + 1)), warm=0.5, seconds=seconds, rate=ARRIVING)
-            rates.append(_rates(bench, number, order, handlers="waiting")[1])
+            rates.append(_rates(bench, number, order, handlers="waiting").handled)
             result.note(f"{number} + {number}, events/s", rates[-1])
         result.add(rates[1] / rates[0])
 
 
-def _rates(bench: Bench, number: int, order: Order, *, handlers: str) -> tuple[float, float]:
-    """Return acks per second, and events per second until the last of them was handled."""
+class _Rates(NamedTuple):
+    acks: float  #: per second
+    handled: float  #: events per second, from the first ack until the last of them was handled
+    busy: float  #: cores, of all there are, while deliveries were sent
+
+
+def _rates(bench: Bench, number: int, order: Order, *, handlers: str) -> _Rates:
     with bench.place("postgresql") as (folder, url), ExitStack() as stack:
         ports = []
         for each in range(number):
@@ -60,12 +69,14 @@ def _rates(bench: Bench, number: int, order: Order, *, handlers: str) -> tuple[f
             ports.append(port)
         for each in range(number):
             stack.enter_context(receiver(folder / f"worker-{each}", url, "worker", handlers=handlers))
+        psutil.cpu_percent()  # the next one is for what lies between them
         answer = load(replace(order, ports=ports))
+        busy = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
         checks.stored(url, answer.acked)
         checks.handled(url)
         began, ended = (checks.ask(url, query)[0][0] for query in _SPAN)
     bench.say(told(f"{number} + {number}", answer))
-    return answer.rate, len(answer.acked) / (ended - began)
+    return _Rates(answer.rate, len(answer.acked) / (ended - began), busy)
 
 
 _SPAN = ("SELECT min(received_at) FROM events", "SELECT max(finished_at) FROM runs")
