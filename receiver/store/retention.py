@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -30,8 +31,9 @@ from .tables import attempts, beats, deliveries, event_state, events, jobs, outp
 STEP = 25
 REST = 0.02
 
-#: How many times as long as a step took is rested: deleting has a fifth of the time that there is to write.
-RESTS = 4
+#: How many times as long as a step took is rested, and how many times as long as it waited: deleting has a fifth of the
+#: time that there is to write, and where others write too, a small part of that.
+RESTS, YIELDS = 4, 40
 
 #: Rows found at once, to be deleted in steps, and attempts looked at.
 FIND = 500
@@ -60,6 +62,12 @@ class Pruned:
 
     deleted: dict[str, int] = field(default_factory=dict)
     last: str | None = None  #: kind and id, e.g. `"events:evt_…"`
+
+
+class _Step(NamedTuple):
+    deleted: int
+    waited: float  #: seconds, for the place to write
+    took: float  #: seconds, for which others may have waited
 
 
 class Retention:
@@ -100,25 +108,28 @@ class Retention:
             done.deleted[kind.name] = 0
             async for ids in self._found(kind, before[kind.name], last if KINDS.index(kind) == begin else ""):
                 gone = await self._emptied(ids, before[kind.name], remove) if kind.table is outputs else ids
-                began = time.monotonic()
-                done.deleted[kind.name] += await self._delete(kind, before[kind.name], gone)
+                step = await self._delete(kind, before[kind.name], gone)
+                done.deleted[kind.name] += step.deleted
                 told()
                 if time.monotonic() > until:
                     done.last = f"{kind.name}:{ids[-1]}"
                     return done
-                await asyncio.sleep(max(REST, RESTS * (time.monotonic() - began)) if REST else 0)
+                await asyncio.sleep(max(REST, RESTS * step.took + YIELDS * step.waited) if REST else 0)
         return done
 
-    async def _delete(self, kind: Kind, before: float, ids: Sequence[object]) -> int:
-        """Delete those of the rows that are old still; return how many."""
+    async def _delete(self, kind: Kind, before: float, ids: Sequence[object]) -> "_Step":
+        """Delete those of the rows that are old still."""
 
-        def step(connection: Connection) -> int:
+        def step(connection: Connection) -> tuple[int, float]:
+            began = time.monotonic()
             deleted = connection.execute(delete(kind.table).where(kind.table.c.id.in_(ids), *kind.old(before)))
             now = self._database.time(connection)
             connection.execute(update(beats).where(beats.c.part == _PART).values(seen_at=now))
-            return deleted.rowcount
+            return deleted.rowcount, began
 
-        return await self._database.writing(step)
+        asked = time.monotonic()
+        deleted, began = await self._database.writing(step)
+        return _Step(deleted=deleted, waited=began - asked, took=time.monotonic() - began)
 
     async def turn(self, every: float) -> bool:
         """Return whether nobody has pruned for so many seconds; if so, it is our turn, and nobody else's."""

@@ -174,6 +174,30 @@ async def test_no_transaction_deletes_more_than_a_step_and_an_ack_waits_for_one_
     assert max(waits) <= 1
 
 
+async def test_after_a_step_that_had_to_wait_for_others_it_rests_forty_times_as_long_as_it_waited(
+    store, arrival, clock, monkeypatch
+):
+    await store.events.add([arrival(number) for number in range(30)])
+    await handled(store, clock)
+    writing, sleep, rests, wait = store.database.writing, asyncio.sleep, [], 0.0
+
+    async def taken(work):
+        await sleep(wait)
+        return await writing(work)
+
+    async def rest(seconds):
+        rests.append(seconds)
+
+    monkeypatch.setattr(store.database, "writing", taken)
+    monkeypatch.setattr(retention.asyncio, "sleep", rest)
+    await store.retention.prune({"attempts": clock() + LATER}, remove=nothing)
+    wait = 0.2
+    await store.retention.prune({"events": clock() + LATER}, remove=nothing)
+    alone, beside = rests[:2], rests[2:]
+    assert min(alone) >= retention.REST
+    assert min(beside) >= 40 * 0.2 > max(alone)
+
+
 async def test_the_pruner_deletes_what_its_ages_say_once_in_a_while(store, arrival, clock, tmp_path):
     await filled(store, arrival, clock)
     ages, files = Ages(events="1h", failed="90d"), open_files(str(tmp_path))
