@@ -32,8 +32,9 @@ STEP = 25
 REST = 0.02
 
 #: How many times as long as a step took is rested, and how many times as long as it waited: deleting has a fifth of the
-#: time that there is to write, and where others write too, a small part of that.
-RESTS, YIELDS = 4, 40
+#: time that there is to write, and where others write too, a small part of that. Never longer than `LONGEST` seconds:
+#: somebody may be waiting for the end.
+RESTS, YIELDS, LONGEST = 4, 40, 1.0
 
 #: Rows found at once, to be deleted in steps, and attempts looked at.
 FIND = 500
@@ -114,7 +115,7 @@ class Retention:
                 if time.monotonic() > until:
                     done.last = f"{kind.name}:{ids[-1]}"
                     return done
-                await asyncio.sleep(max(REST, RESTS * step.took + YIELDS * step.waited) if REST else 0)
+                await asyncio.sleep(_rest(step))
         return done
 
     async def _delete(self, kind: Kind, before: float, ids: Sequence[object]) -> "_Step":
@@ -187,6 +188,11 @@ class Retention:
             if len(old) < LOOK:
                 return
             last = rows[-1]["id"]
+
+
+def _rest(step: _Step) -> float:
+    """Return the seconds to rest after a step."""
+    return min(LONGEST, max(REST, RESTS * step.took + YIELDS * step.waited)) if REST else 0
 
 
 #: Who pruned last, among the beats.
