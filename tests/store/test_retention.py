@@ -139,6 +139,7 @@ async def test_no_transaction_deletes_more_than_a_step_and_an_ack_waits_for_one_
     monkeypatch,
 ):
     monkeypatch.setattr(retention, "STEP", 10)
+    monkeypatch.setattr(retention, "YIELDS", 0)  # else it would rest for most of the time
     await store.events.add([arrival(number) for number in range(200)])
     await handled(store, clock)
     deleted, sizes, steps, waits = [], [], [], []
