@@ -251,8 +251,10 @@ class Bucket:
 
     async def _read_on(self, stream: AsyncIterator[Any]) -> AsyncIterator[bytes]:
         with self._told(f"not read to its end from {self.place}"):
-            async for piece in stream:
-                yield bytes(piece)
+            async for come in stream:  # at once as much as the network had, which may be several pieces
+                read = bytes(come)
+                for start in range(0, len(read), PIECE):
+                    yield read[start : start + PIECE]
 
     async def holds(self, file: str, *, size: int, sha256: str) -> bool:
         """Whether a file of that size is there: what a bucket has taken whole, it keeps whole."""

@@ -107,7 +107,7 @@ async def test_a_large_file_comes_from_the_bucket_in_small_pieces(bucket):
     pieces = await Gallery(bucket.files).pieces(place, range(5, len(body)), size=len(body))
     read = [piece async for piece in pieces]
     assert b"".join(read) == body[5:]
-    assert max(map(len, read)) <= 2 * PIECE
+    assert max(map(len, read)) <= PIECE
 
 
 async def test_what_a_bucket_refuses_is_told_without_keys_and_urls(bucket):
